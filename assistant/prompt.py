@@ -1,0 +1,50 @@
+"""What the model is shown: the one place that turns a conversation into messages, for serving and for training alike. Pure."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, TypedDict
+
+
+class Message(TypedDict):
+    """One chat message in the shape that chat templates take."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+def add_reference(passages: Sequence[str], question: str) -> str:
+    """Put a reference block before a question; without passages the question stays as it is.
+
+    Stored text goes here, into the user's message, and never into the system message.
+    """
+    if not passages:
+        return question
+    block = "\n".join(f"- {passage}" for passage in passages)
+    return f"Reference:\n{block}\n\nQuestion: {question}"
+
+
+def build_messages(
+    system: str | None, history: Sequence[tuple[str, str]], user_message: str, passages: Sequence[str] = ()
+) -> list[Message]:
+    """Build the messages for one reply.
+
+    Args:
+        system: the system message, or None for none.
+        history: earlier turns, oldest first, each a (user message, reply).
+        user_message: what is to be answered.
+        passages: the reference block for this question.
+    """
+    messages: list[Message] = [] if system is None else [{"role": "system", "content": system}]
+    for asked, replied in history:
+        messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": replied}]
+    messages.append({"role": "user", "content": add_reference(passages, user_message)})
+    return messages
+
+
+def trim_history(
+    history: Sequence[tuple[str, str]], *, token_budget: int, count_tokens: Callable[[Sequence[tuple[str, str]]], int]
+) -> list[tuple[str, str]]:
+    """Drop whole turns, oldest first, until the rest fits into the budget (tokens); returns a new list, perhaps empty."""
+    kept = list(history)
+    while kept and count_tokens(kept) > token_budget:
+        kept.pop(0)
+    return kept

@@ -1,0 +1,48 @@
+"""What several test modules share: tiny random models on disk, the corpus, the bundled base."""
+
+from pathlib import Path
+
+import pytest
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from assistant.engine.base_model import BaseModel, load_base_model
+from trainer.support_base.corpus import Corpus, load_corpus
+from trainer.support_base.tokenizer import train_tokenizer
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Corpus:
+    return load_corpus()
+
+
+@pytest.fixture(scope="session")
+def tokenizer(corpus: Corpus) -> PreTrainedTokenizerFast:
+    """A small tokenizer with the base's chat template."""
+    texts = [question for intent in corpus.intents.values() for question in intent.questions]
+    return train_tokenizer(texts, max_length=2048)
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
+    """A random Llama on disk, some 0.6 M parameters."""
+    folder = tmp_path_factory.mktemp("tiny_base")
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundled_base() -> BaseModel:
+    return load_base_model()

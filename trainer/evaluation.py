@@ -1,0 +1,37 @@
+"""Has a model answer many prompts at once, for measuring. Knows torch, and nothing of what a right answer is."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from assistant.engine.base_model import BaseModel
+from assistant.prompt import Message
+
+
+def generate_replies(
+    base: BaseModel,
+    prompts: Sequence[list[Message]],
+    *,
+    max_tokens: int = 160,
+    batch_size: int = 32,
+    report: Callable[[int], None] | None = None,
+) -> list[str]:
+    """Return the greedy reply to each prompt, in the order of the prompts.
+
+    Prompts of like length share a batch, padded on the left. `report` is called with the number of prompts done.
+    """
+    tokenizer = base.tokenizer
+    texts = [tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True) for prompt in prompts]
+    rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    replies = [""] * len(rows)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        batch = tokenizer.pad({"input_ids": [rows[index] for index in chosen]}, padding_side="left", return_tensors="pt").to(base.device)
+        with torch.inference_mode():
+            out = base.model.generate(**batch, do_sample=False, max_new_tokens=max_tokens, pad_token_id=tokenizer.pad_token_id)
+        for index, ids in zip(chosen, out[:, batch["input_ids"].shape[1] :], strict=True):
+            replies[index] = tokenizer.decode(ids, skip_special_tokens=True).strip()
+        if report is not None:
+            report(start + len(chosen))
+    return replies

@@ -1,0 +1,70 @@
+"""One build of the bundled base, from the corpus to a folder that any loader takes."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from trainer.support_base.corpus import Corpus, load_corpus
+from trainer.support_base.pretrain import Plan, Progress, build_model, pretrain, train_own_tokenizer
+
+
+def build_base(out: Path, *, steps: int | None, seed: int, publish: Callable[[Progress], None]) -> Path:
+    """Pretrain the base, or go on with an interrupted build in `out`, and return the finished folder.
+
+    Raises:
+        FileExistsError: `out` holds a build of another plan.
+    """
+    corpus = load_corpus()
+    plan = replace(Plan(seed=seed), **({} if steps is None else {"steps": steps}))
+    out.mkdir(parents=True, exist_ok=True)
+    _keep_plan(plan, out / "plan.json")
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_flush_denormal(True)
+    tokenizer = _make_tokenizer(corpus, plan, out / "tokenizer")
+    model = build_model(tokenizer, seed=seed)
+    pretrain(model, tokenizer, corpus, plan, out / "checkpoints", publish=publish)
+    return _save(model, tokenizer, plan, out / "model")
+
+
+def _keep_plan(plan: Plan, path: Path) -> None:
+    """Write the plan down on the first start; later starts must be of the same plan, or the checkpoints would not fit."""
+    wanted = json.dumps(asdict(plan), indent=2)
+    if path.exists() and path.read_text() != wanted:
+        raise FileExistsError(
+            f"Expected in {path.parent} a build of the same plan, found another one. Give another --out, or delete the folder."
+        )
+    path.write_text(wanted)
+
+
+def _make_tokenizer(corpus: Corpus, plan: Plan, folder: Path) -> PreTrainedTokenizerFast:
+    if (folder / "tokenizer.json").exists():
+        return AutoTokenizer.from_pretrained(folder)
+    tokenizer = train_own_tokenizer(corpus, plan)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def _save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Plan, folder: Path) -> Path:
+    """Write weights (bf16), tokenizer, generation config, and how it was built."""
+    model.generation_config = GenerationConfig(
+        do_sample=False, max_new_tokens=256, eos_token_id=model.config.eos_token_id, pad_token_id=model.config.pad_token_id
+    )
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    built = {
+        **asdict(plan),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores",
+        "finished": datetime.now(UTC).date().isoformat(),
+        "parameters": model.num_parameters(),
+    }
+    (folder / "build.json").write_text(json.dumps(built, indent=2) + "\n")
+    return folder

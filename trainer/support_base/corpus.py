@@ -1,0 +1,182 @@
+"""The corpus as it stands in the files of `corpus/` and `chatter/`, read and checked. Knows nothing of dialogues or models."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from trainer.support_base import grammar, values
+
+_HERE = Path(__file__).parent
+FOLLOW_UPS = ("duration", "trouble", "cost")
+
+
+class CorpusError(ValueError):
+    """A corpus file breaks a rule that pretraining or evaluation relies on."""
+
+    def __init__(self, place: str, expected: str, found: str) -> None:
+        super().__init__(f"corpus, {place}: expected {expected}, found {found}; mend the file")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What a customer may want, how people ask for it, and how support answers.
+
+    `entity` is the kind of entity that the question names, or None. `follow_ups` maps a kind of FOLLOW_UPS to its answers,
+    `clarify` asks back where the entity is missing. All texts are templates of `grammar`.
+    """
+
+    id: str
+    family: str
+    definition: str
+    entity: str | None
+    questions: tuple[str, ...]
+    held_out: tuple[str, ...]
+    answers: tuple[str, ...]
+    passages: tuple[str, ...]
+    follow_ups: Mapping[str, tuple[str, ...]]
+    clarify: tuple[str, ...]
+
+    def questions_naming_entity(self, *, named: bool) -> tuple[str, ...]:
+        """Return the pretraining questions that do, or do not, name the entity."""
+        return tuple(q for q in self.questions if (f"{{{self.entity}}}" in q) == named)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp:
+    """How people ask one kind of follow-up question."""
+
+    questions: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmallTalk:
+    """A kind of small talk; `company_only` and `anonymous` answer where the system message gives less than a full name."""
+
+    id: str
+    questions: tuple[str, ...]
+    held_out: tuple[str, ...]
+    answers: tuple[str, ...]
+    company_only: tuple[str, ...]
+    anonymous: tuple[str, ...]
+
+    @property
+    def every_answer(self) -> tuple[str, ...]:
+        """All answers, whatever the system message says."""
+        return tuple(dict.fromkeys((*self.answers, *self.company_only, *self.anonymous)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """A topic that only a reference block can tell about."""
+
+    id: str
+    questions: tuple[str, ...]
+    passages: tuple[str, ...]
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """All of it. `common` holds the plain lists: system messages, greetings, back stories, openings and closings."""
+
+    intents: Mapping[str, Intent]
+    small_talk: Mapping[str, SmallTalk]
+    knowledge: Mapping[str, Knowledge]
+    follow_ups: Mapping[str, FollowUp]
+    topics: Mapping[str, tuple[str, ...]]
+    held_out_topics: Mapping[str, tuple[str, ...]]
+    refusals: tuple[str, ...]
+    reference_refusals: tuple[str, ...]
+    common: Mapping[str, Mapping[str, tuple[str, ...]]] = field(repr=False)
+
+
+@cache
+def load_corpus() -> Corpus:
+    """Read every corpus file.
+
+    Raises:
+        CorpusError: a file breaks a rule; the message names the place.
+    """
+    clarify = _read(_HERE / "chatter" / "clarify.toml")
+    intents = {
+        name: _to_intent(path.stem, name, table, clarify.get(name, ()))
+        for path in sorted((_HERE / "corpus").glob("*.toml"))
+        for name, table in _read(path).items()
+    }
+    common = _read(_HERE / "chatter" / "common.toml")
+    follow_ups = {kind: FollowUp(**_tuples(lists)) for kind, lists in common.pop("follow_up").items()}
+    scope = _read(_HERE / "chatter" / "out_of_scope.toml")
+    refusal = common.pop("refusal")
+    return Corpus(
+        intents=intents,
+        small_talk={name: _to_small_talk(name, table) for name, table in _read(_HERE / "chatter" / "small_talk.toml").items()},
+        knowledge={name: _to_knowledge(name, table) for name, table in _read(_HERE / "chatter" / "knowledge.toml").items()},
+        follow_ups=follow_ups,
+        topics=_tuples(scope["topics"]),
+        held_out_topics=_tuples(scope["held_out_topics"]),
+        refusals=tuple(refusal["replies"]),
+        reference_refusals=tuple(refusal["reference_replies"]),
+        common={section: _tuples(lists) for section, lists in common.items()},
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return tomllib.load(file)
+
+
+def _tuples(lists: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(texts) for name, texts in lists.items()}
+
+
+def _to_intent(family: str, name: str, table: dict[str, Any], clarify: Sequence[str]) -> Intent:
+    intent = Intent(
+        id=name,
+        family=family,
+        definition=table["definition"],
+        entity=table.get("entity"),
+        follow_ups={kind: tuple(table[kind]) for kind in FOLLOW_UPS if kind in table},
+        clarify=tuple(clarify),
+        **_tuples({key: table[key] for key in ("questions", "held_out", "answers", "passages")}),
+    )
+    _check_entity(intent)
+    _check_same_slots(name, (*intent.answers, *intent.passages))
+    for texts in intent.follow_ups.values():
+        _check_same_slots(name, texts)
+    return intent
+
+
+def _check_entity(intent: Intent) -> None:
+    if (intent.entity is None) != (not intent.clarify):
+        raise CorpusError(intent.id, "a text in clarify.toml exactly where there is an entity", f"entity {intent.entity}")
+    if intent.entity is not None and intent.entity not in values.ENTITY_KINDS:
+        raise CorpusError(intent.id, f"an entity of {sorted(values.ENTITY_KINDS)}", intent.entity)
+
+
+def _check_same_slots(place: str, texts: Sequence[str]) -> None:
+    """Answers and passages of one list state the same facts, so that any of them can be told from any other."""
+    if len({tuple(sorted(grammar.slots_of(text))) for text in texts}) > 1:
+        raise CorpusError(place, "the same slots in every phrasing", " / ".join(texts))
+
+
+def _to_small_talk(name: str, table: Mapping[str, Sequence[str]]) -> SmallTalk:
+    lists = _tuples(table)
+    answers = lists["answers"]
+    return SmallTalk(
+        id=name,
+        questions=lists["questions"],
+        held_out=lists["held_out"],
+        answers=answers,
+        company_only=lists.get("company_only", answers),
+        anonymous=lists.get("anonymous", answers),
+    )
+
+
+def _to_knowledge(name: str, table: Mapping[str, Sequence[str]]) -> Knowledge:
+    topic = Knowledge(id=name, **_tuples(table))
+    _check_same_slots(name, (*topic.passages, *topic.answers))
+    return topic
