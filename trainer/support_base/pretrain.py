@@ -18,6 +18,7 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -287,6 +288,7 @@ def pretrain(
         optimizers=(Muon(model, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay), None),
     )
     report.trainer = trainer
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_newest_checkpoint(work_dir))
     return model
 

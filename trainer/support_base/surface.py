@@ -45,10 +45,10 @@ _NEIGHBOURS = {
     "l": "k", "m": "n", "n": "bm", "o": "ip", "p": "o", "q": "w", "r": "et", "s": "ad", "t": "ry", "u": "yi", "v": "cb",
     "w": "qe", "x": "zc", "y": "tu", "z": "x",
 }  # fmt: skip
-_QUESTION_START = re.compile(
-    r"(?:.*, )?(?:how|what|where|when|who|whom|whose|which|why|can|could|may|do|does|did|is|are|am|was|will|would|should|shall|have|has|any)\b",
-    re.IGNORECASE,
+_QUESTION_WORDS = (
+    "how what where when who whom whose which why can could may do does did is are am was will would should shall have has any".split()
 )
+_QUESTION_START = re.compile(rf"(?:.*, )?(?:{'|'.join(_QUESTION_WORDS)})\b", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z']+")
 
 

@@ -10,7 +10,7 @@ from trainer.support_base.corpus import Corpus
 from trainer.support_base.dialogues import draw_dialogue
 from trainer.support_base.pretrain import IGNORED, MAX_LENGTH, Encoder, Plan, Progress, Steps, build_model, collate, pretrain, reply_loss
 
-PLAN = Plan(steps=6, tokens_per_step=600, micro_batch_tokens=400)
+PLAN = Plan(steps=4, tokens_per_step=600, micro_batch_tokens=400)
 
 
 class InterruptedBuildError(Exception):
@@ -89,6 +89,6 @@ def test_an_interrupted_build_ends_with_the_weights_of_an_uninterrupted_one(
 
     whole = build(tmp_path / "whole", None)
     with pytest.raises(InterruptedBuildError):
-        build(tmp_path / "parts", 5)
+        build(tmp_path / "parts", 3)
     resumed = build(tmp_path / "parts", None)
     assert all(torch.allclose(whole[name], resumed[name], atol=1e-5) for name in whole)
