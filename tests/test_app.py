@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,8 +62,6 @@ def test_an_unknown_setting_is_an_error_in_a_sentence() -> None:
 
 
 def test_a_corrupt_weight_file_is_an_error_in_a_sentence(tiny_base: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = shutil.copytree(tiny_base, tmp_path / "base")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])

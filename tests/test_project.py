@@ -4,13 +4,17 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from assistant.settings import Settings
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def preflight(*arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": path if path is not None else os.environ["PATH"]}
-    return subprocess.run([str(ROOT / ".ci" / "preflight"), *arguments], capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    return subprocess.run(
+        [str(ROOT / ".ci" / "preflight"), *arguments], capture_output=True, text=True, env=environment, cwd=ROOT, check=False
+    )
 
 
 def fake_command(folder: Path, name: str, script: str) -> str:
@@ -28,8 +32,6 @@ def test_the_readmes_tree_names_every_module() -> None:
 
 
 def test_the_readme_names_every_setting() -> None:
-    from assistant.settings import Settings
-
     assert all(f"ERRATA_{name.upper()}" in README for name in Settings.model_fields)
 
 

@@ -12,7 +12,8 @@ from transformers import AutoTokenizer, GenerationConfig, LlamaForCausalLM, PreT
 from transformers.utils import logging as transformers_logging
 
 from trainer.support_base.corpus import Corpus, load_corpus
-from trainer.support_base.pretrain import Plan, Progress, build_model, pretrain, train_own_tokenizer
+from trainer.support_base.plan import Plan, Progress
+from trainer.support_base.pretrain import build_model, pretrain, train_own_tokenizer
 
 
 def build_base(out: Path, *, steps: int | None, seed: int, publish: Callable[[Progress], None]) -> Path:

@@ -16,8 +16,9 @@ from random import Random
 from assistant.prompt import Message, build_messages
 from trainer.support_base import values
 from trainer.support_base.corpus import Corpus
-from trainer.support_base.dialogues import Composer, Turn, TurnKind
+from trainer.support_base.dialogues import Composer
 from trainer.support_base.reading import Reader, Reading
+from trainer.support_base.turns import Turn, TurnKind
 
 AnswerPrompts = Callable[[Sequence[list[Message]]], list[str]]
 _REFUSALS = frozenset({TurnKind.REFUSAL, TurnKind.REFERENCE_REFUSAL})

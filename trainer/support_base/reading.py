@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from trainer.support_base.corpus import Corpus
-from trainer.support_base.dialogues import TurnKind
 from trainer.support_base.grammar import compile_pattern
+from trainer.support_base.turns import TurnKind
 from trainer.support_base.values import slot_pattern
 
 

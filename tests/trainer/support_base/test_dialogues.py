@@ -2,9 +2,10 @@ from collections import Counter
 from random import Random
 
 from trainer.support_base.corpus import Corpus
-from trainer.support_base.dialogues import Composer, Dialogue, TurnKind, draw_dialogue
+from trainer.support_base.dialogues import Composer, draw_dialogue
 from trainer.support_base.evaluation import states
 from trainer.support_base.reading import Reader
+from trainer.support_base.turns import Dialogue, TurnKind
 from trainer.support_base.values import ENTITY_KINDS, is_held_out
 
 

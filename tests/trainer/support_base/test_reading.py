@@ -1,10 +1,10 @@
 import pytest
 
 from trainer.support_base.corpus import Corpus
-from trainer.support_base.dialogues import TurnKind
 from trainer.support_base.evaluation import states
 from trainer.support_base.grammar import fill_slots, slots_of
 from trainer.support_base.reading import Reader
+from trainer.support_base.turns import TurnKind
 
 
 def test_a_reply_of_no_phrasing_is_not_readable(corpus: Corpus) -> None:

@@ -1,0 +1,102 @@
+import json
+from collections.abc import Callable
+
+import pytest
+
+from assistant.engine.base_model import BUNDLED_BASE, BaseModel
+from assistant.engine.live import count_prompt_tokens
+from assistant.prompt import build_messages
+from trainer.evaluation import generate_replies
+from trainer.support_base import evaluation
+from trainer.support_base.corpus import Corpus
+from trainer.support_base.evaluation import states
+from trainer.support_base.reading import Reader
+
+CONFIG = json.loads((BUNDLED_BASE / "config.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def scores(bundled_base: BaseModel, corpus: Corpus) -> dict[str, float]:
+    """Scores of a seed that the model card does not use, on about 700 questions; the full measure is `… evaluate`."""
+    questions = evaluation.draw_questions(corpus, 7, per_intent=2, references=120, refusals=80)
+    answered = evaluation.answer_all(questions, lambda prompts: generate_replies(bundled_base, prompts), Reader(corpus))
+    return evaluation.score(answered)
+
+
+@pytest.fixture
+def ask(bundled_base: BaseModel) -> Callable[..., str]:
+    def answer(question: str, *, passages: list[str] | None = None, history: list[tuple[str, str]] | None = None) -> str:
+        messages = build_messages("You are Ada, the support assistant of Acme.", history or [], question, passages or [])
+        return generate_replies(bundled_base, [messages])[0]
+
+    return answer
+
+
+def test_the_folder_is_small_and_holds_no_code() -> None:
+    assert sum(path.stat().st_size for path in BUNDLED_BASE.iterdir()) <= 16e6
+    assert {path.suffix for path in BUNDLED_BASE.iterdir()} <= {".json", ".safetensors", ".jinja", ".md"}
+
+
+def test_it_is_a_plain_llama_with_a_context_of_2048_tokens() -> None:
+    assert CONFIG["architectures"] == ["LlamaForCausalLM"]
+    assert CONFIG["max_position_embeddings"] == 2048
+    assert CONFIG["dtype"] == "bfloat16"
+
+
+def test_it_has_five_to_seven_and_a_half_million_parameters(bundled_base: BaseModel) -> None:
+    assert 5e6 <= bundled_base.model.num_parameters() <= 7.5e6
+
+
+def test_every_digit_is_a_token_of_its_own(bundled_base: BaseModel) -> None:
+    tokens = bundled_base.tokenizer.tokenize("order 4821937 for $12.50")
+    assert not any(sum(char.isdigit() for char in token) > 1 for token in tokens)
+
+
+def test_a_rendered_prompt_is_a_prefix_of_the_rendered_conversation(bundled_base: BaseModel) -> None:
+    prompt = build_messages("Be kind.", [("a", "b")], "c")
+    rendered = bundled_base.tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    whole = bundled_base.tokenizer.apply_chat_template([*prompt, {"role": "assistant", "content": "d"}], tokenize=False)
+    assert whole == rendered + "d<|end|>"
+
+
+def test_any_text_survives_the_tokenizer(bundled_base: BaseModel) -> None:
+    text = "Grüße, 你好 🙂\n\ttab  two blanks"
+    assert bundled_base.tokenizer.decode(bundled_base.tokenizer(text)["input_ids"]) == text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("measure", "least"),
+    [
+        ("intent_accuracy", 0.93),
+        ("entity_accuracy", 0.90),
+        ("follow_up_accuracy", 0.88),
+        ("reference_accuracy", 0.80),
+        ("small_talk", 0.90),
+        ("refusal", 0.85),
+    ],
+)
+def test_it_does_what_its_card_says_give_or_take_the_noise_of_fewer_questions(measure: str, least: float, scores: dict[str, float]) -> None:
+    assert scores[measure] >= least
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("measure", "most"), [("wrong_refusal", 0.04), ("distractor_errors", 0.08)])
+def test_it_makes_hardly_more_mistakes_than_its_card_says(measure: str, most: float, scores: dict[str, float]) -> None:
+    assert scores[measure] <= most
+
+
+def test_it_takes_a_fact_from_a_reference_block(ask: Callable[..., str]) -> None:
+    passages = ["Opening hours of the Leeds shop: 7:15 am to 9:45 pm on weekdays.", "Delivery to Leeds takes 12 working days."]
+    assert states(ask("how long does delivery to Leeds take?", passages=passages), "12")
+
+
+def test_it_still_reads_a_passage_behind_a_thousand_tokens_of_conversation(bundled_base: BaseModel, ask: Callable[..., str]) -> None:
+    reply = "Choose 'Send again' on the sign-in page. You will get a link by mail that stays valid for 20 minutes."
+    history = [("how do i reset my password?", reply)] * 28
+    facts = "Approved refunds are paid out within 37 days; banks need up to 9 days to book them."
+    passages = [f"Refund status: shown at velora.example/claim. {facts}"]
+    assert count_prompt_tokens(bundled_base, build_messages(None, history, "")) > 1000
+    found = ask("when will i get my refund?", passages=passages, history=history)
+    assert states(found, "37")
+    assert states(found, "velora.example/claim")

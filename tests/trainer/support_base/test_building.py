@@ -1,0 +1,21 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from assistant.engine.base_model import load_base_model
+from trainer.support_base.building import build_base
+from trainer.support_base.plan import Progress
+
+
+@pytest.mark.slow
+def test_a_build_ends_in_a_folder_that_the_ordinary_loader_takes(tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    folder = build_base(tmp_path, steps=1, seed=3, publish=reports.append)
+    base = load_base_model(folder)
+    assert base.model.config.vocab_size == len(base.tokenizer) == 4096
+    assert base.model.generation_config.do_sample is False
+    built = json.loads((folder / "build.json").read_text())
+    assert (built["seed"], built["steps"]) == (3, 1)
+    with pytest.raises(FileExistsError, match="a build of the same plan, found another one"):
+        build_base(tmp_path, steps=2, seed=3, publish=reports.append)
