@@ -1,23 +1,32 @@
-"""What several test modules share: tiny random models on disk, the corpus, the bundled base."""
+"""What several test modules share: tiny random models on disk, the corpus, the bundled base. Imports torch only where it is asked for."""
 
-from pathlib import Path
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pytest
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from assistant.engine.base_model import BaseModel, load_base_model
-from trainer.support_base.corpus import Corpus, load_corpus
-from trainer.support_base.tokenizer import train_tokenizer
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PreTrainedTokenizerFast
+
+    from assistant.engine.base_model import BaseModel
+    from trainer.support_base.corpus import Corpus
 
 
 @pytest.fixture(scope="session")
 def corpus() -> Corpus:
+    from trainer.support_base.corpus import load_corpus
+
     return load_corpus()
 
 
 @pytest.fixture(scope="session")
 def tokenizer(corpus: Corpus) -> PreTrainedTokenizerFast:
     """A small tokenizer with the base's chat template."""
+    from trainer.support_base.tokenizer import train_tokenizer
+
     texts = [question for intent in corpus.intents.values() for question in intent.questions]
     return train_tokenizer(texts, max_length=2048)
 
@@ -25,6 +34,8 @@ def tokenizer(corpus: Corpus) -> PreTrainedTokenizerFast:
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Path:
     """A random Llama on disk, some 0.6 M parameters."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     folder = tmp_path_factory.mktemp("tiny_base")
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -45,4 +56,6 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTok
 
 @pytest.fixture(scope="session")
 def bundled_base() -> BaseModel:
+    from assistant.engine.base_model import load_base_model
+
     return load_base_model()

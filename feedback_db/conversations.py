@@ -1,0 +1,200 @@
+"""Conversations, their turns, consent to training, ratings. Whoever asks for a conversation names its owner: nobody sees another's."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from feedback_db.database import Reader, Transaction, read_time, store_time
+from feedback_db.errors import NotFoundError
+from feedback_db.records import Channel, Conversation, ConversationId, PersonId, Turn, TurnId, TurnState
+from feedback_db.text_checks import check_text
+
+_MAX_TITLE_CHARS = 80
+_WITH_CONSENT = """
+    SELECT conversations.*, (
+        SELECT given FROM consents WHERE conversation_id = conversations.id ORDER BY consents.id DESC LIMIT 1
+    ) AS consent
+    FROM conversations
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedReply:
+    """What the engine tells of a reply when it has ended, and what was said; see `Turn` for the units."""
+
+    user_message: str
+    reply: str
+    state: TurnState
+    error: str | None
+    version: int
+    sampling: Mapping[str, float | int | bool | None]
+    prompt_tokens: int
+    reply_tokens: int
+    first_token_ms: int | None
+    latency_ms: int
+
+
+def start_conversation(
+    tx: Transaction, conversation_id: ConversationId, *, person_id: PersonId, channel: Channel, title: str, now: datetime
+) -> Conversation:
+    """Start a conversation; a title that is too long is cut."""
+    tx.execute(
+        """
+        INSERT INTO conversations (id, person_id, channel, title, started_at)
+        VALUES (:id, :person_id, :channel, :title, :started_at)
+        """,
+        {
+            "id": conversation_id,
+            "person_id": person_id,
+            "channel": channel,
+            "title": _shorten(title),
+            "started_at": store_time(now),
+        },
+    )
+    return find_conversation(tx, conversation_id, owner=person_id)
+
+
+def find_conversation(reader: Reader, conversation_id: ConversationId, *, owner: PersonId) -> Conversation:
+    """Return a person's own conversation.
+
+    Raises:
+        NotFoundError: there is none of this id, or it is somebody else's (the sentence does not tell which).
+    """
+    row = reader.execute(f"{_WITH_CONSENT} WHERE id = :id AND person_id = :owner", {"id": conversation_id, "owner": owner}).fetchone()
+    if row is None:
+        raise NotFoundError("a conversation", conversation_id)
+    return _to_conversation(row)
+
+
+def list_conversations(reader: Reader, owner: PersonId, *, limit: int = 50) -> list[Conversation]:
+    """Return a person's conversations, the newest first."""
+    rows = reader.execute(
+        f"{_WITH_CONSENT} WHERE person_id = :owner ORDER BY started_at DESC LIMIT :limit", {"owner": owner, "limit": limit}
+    )
+    return [_to_conversation(row) for row in rows]
+
+
+def record_consent(tx: Transaction, conversation_id: ConversationId, *, given: bool, wording: str, now: datetime) -> None:
+    """Append a person's word on training; `wording` names the version of the sentence they were shown."""
+    tx.execute(
+        "INSERT INTO consents (conversation_id, given, wording, recorded_at) VALUES (:conversation_id, :given, :wording, :recorded_at)",
+        {"conversation_id": conversation_id, "given": given, "wording": wording, "recorded_at": store_time(now)},
+    )
+
+
+def log_turn(tx: Transaction, turn_id: TurnId, *, conversation_id: ConversationId, logged: LoggedReply, now: datetime) -> Turn:
+    """Append a turn to a conversation."""
+    tx.execute(
+        """
+        INSERT INTO turns (id, conversation_id, position, user_message, reply, state, error, version, sampling,
+                           prompt_tokens, reply_tokens, first_token_ms, latency_ms, created_at)
+        VALUES (:id, :conversation_id,
+                (SELECT coalesce(max(position) + 1, 0) FROM turns WHERE conversation_id = :conversation_id),
+                :user_message, :reply, :state, :error, :version, :sampling,
+                :prompt_tokens, :reply_tokens, :first_token_ms, :latency_ms, :created_at)
+        """,
+        {
+            "id": turn_id,
+            "conversation_id": conversation_id,
+            "user_message": logged.user_message,
+            "reply": logged.reply,
+            "state": logged.state,
+            "error": logged.error,
+            "version": logged.version,
+            "sampling": json.dumps(logged.sampling, sort_keys=True),
+            "prompt_tokens": logged.prompt_tokens,
+            "reply_tokens": logged.reply_tokens,
+            "first_token_ms": logged.first_token_ms,
+            "latency_ms": logged.latency_ms,
+            "created_at": store_time(now),
+        },
+    )
+    return _to_turn(tx.execute("SELECT * FROM turns WHERE id = :id", {"id": turn_id}).fetchone())
+
+
+def find_turn(reader: Reader, turn_id: TurnId, *, owner: PersonId) -> Turn:
+    """Return a turn of a person's own conversation.
+
+    Raises:
+        NotFoundError: there is none of this id, or it is somebody else's.
+    """
+    row = reader.execute(
+        """
+        SELECT turns.* FROM turns JOIN conversations ON conversations.id = turns.conversation_id
+        WHERE turns.id = :id AND person_id = :owner
+        """,
+        {"id": turn_id, "owner": owner},
+    ).fetchone()
+    if row is None:
+        raise NotFoundError("a turn", turn_id)
+    return _to_turn(row)
+
+
+def list_turns(reader: Reader, conversation_id: ConversationId) -> list[Turn]:
+    """Return a conversation's turns, the oldest first."""
+    rows = reader.execute("SELECT * FROM turns WHERE conversation_id = :id ORDER BY position", {"id": conversation_id})
+    return [_to_turn(row) for row in rows]
+
+
+def rate(tx: Transaction, turn_id: TurnId, *, person_id: PersonId, is_good: bool, reason: str, comment: str, now: datetime) -> None:
+    """Rate a turn; an earlier rating by the same person is withdrawn."""
+    withdraw_rating(tx, turn_id, person_id=person_id, now=now)
+    comment = check_text(comment, what="a comment", max_chars=4000) if comment.strip() else ""
+    tx.execute(
+        """
+        INSERT INTO ratings (turn_id, person_id, is_good, reason, comment, created_at)
+        VALUES (:turn_id, :person_id, :is_good, :reason, :comment, :created_at)
+        """,
+        {
+            "turn_id": turn_id,
+            "person_id": person_id,
+            "is_good": is_good,
+            "reason": reason,
+            "comment": comment,
+            "created_at": store_time(now),
+        },
+    )
+
+
+def withdraw_rating(tx: Transaction, turn_id: TurnId, *, person_id: PersonId, now: datetime) -> None:
+    """Take a person's rating of a turn back, if there is one."""
+    tx.execute(
+        "UPDATE ratings SET withdrawn_at = :now WHERE turn_id = :turn_id AND person_id = :person_id AND withdrawn_at IS NULL",
+        {"turn_id": turn_id, "person_id": person_id, "now": store_time(now)},
+    )
+
+
+def _shorten(title: str) -> str:
+    line = " ".join(title.split())
+    return line if len(line) <= _MAX_TITLE_CHARS else f"{line[: _MAX_TITLE_CHARS - 1]}…"
+
+
+def _to_conversation(row: sqlite3.Row) -> Conversation:
+    return Conversation(
+        id=ConversationId(row["id"]),
+        person_id=PersonId(row["person_id"]),
+        channel=Channel(row["channel"]),
+        title=row["title"],
+        started_at=read_time(row["started_at"]),
+        consent=None if row["consent"] is None else bool(row["consent"]),
+    )
+
+
+def _to_turn(row: sqlite3.Row) -> Turn:
+    return Turn(
+        id=TurnId(row["id"]),
+        conversation_id=ConversationId(row["conversation_id"]),
+        position=row["position"],
+        user_message=row["user_message"],
+        reply=row["reply"],
+        state=TurnState(row["state"]),
+        error=row["error"],
+        version=row["version"],
+        prompt_tokens=row["prompt_tokens"],
+        reply_tokens=row["reply_tokens"],
+        first_token_ms=row["first_token_ms"],
+        latency_ms=row["latency_ms"],
+        created_at=read_time(row["created_at"]),
+    )

@@ -1,0 +1,216 @@
+"""Corrections and their reviews: what somebody says the right reply would have been, and who else agrees."""
+
+import sqlite3
+from datetime import datetime, timedelta
+
+from feedback_db.database import Reader, Transaction, read_optional_time, read_time, store_time
+from feedback_db.errors import AlreadyReviewedError, NotFoundError, OwnCorrectionError, ReviewFinalError
+from feedback_db.records import Correction, CorrectionId, CorrectionState, Decision, PersonId, Review, ReviewId, TurnId
+from feedback_db.text_checks import check_text
+
+MAX_REPLY_CHARS = 8000
+WITHDRAWAL_TIME = timedelta(minutes=1)
+
+
+def add_correction(
+    tx: Transaction, correction_id: CorrectionId, *, turn_id: TurnId, corrected_reply: str, author: PersonId, now: datetime
+) -> Correction:
+    """Add what the reply to a turn should have been.
+
+    Raises:
+        EmptyTextError, TextTooLongError, HostileTextError: the reply cannot be learned as it is.
+        NotFoundError: there is no such turn.
+    """
+    text = check_text(corrected_reply, what="a corrected reply", max_chars=MAX_REPLY_CHARS)
+    try:
+        tx.execute(
+            """
+            INSERT INTO corrections (id, turn_id, author_id, corrected_reply, created_at)
+            VALUES (:id, :turn_id, :author_id, :corrected_reply, :created_at)
+            """,
+            {"id": correction_id, "turn_id": turn_id, "author_id": author, "corrected_reply": text, "created_at": store_time(now)},
+        )
+    except sqlite3.IntegrityError as error:
+        raise NotFoundError("a turn", turn_id) from error
+    return find_correction(tx, correction_id)
+
+
+def find_correction(reader: Reader, correction_id: CorrectionId) -> Correction:
+    """Return a correction.
+
+    Raises:
+        NotFoundError: there is none of this id.
+    """
+    row = reader.execute("SELECT * FROM corrections WHERE id = :id", {"id": correction_id}).fetchone()
+    if row is None:
+        raise NotFoundError("a correction", correction_id)
+    return _to_correction(row)
+
+
+def list_waiting(reader: Reader, *, reviewer: PersonId, limit: int = 50) -> list[Correction]:
+    """Return the corrections that a reviewer may decide, the oldest first: none of their own, none they have decided already."""
+    rows = reader.execute(
+        """
+        SELECT * FROM corrections
+        WHERE state = 'pending' AND author_id <> :reviewer AND NOT EXISTS (
+            SELECT 1 FROM reviews WHERE correction_id = corrections.id AND reviewer_id = :reviewer AND withdrawn_at IS NULL
+        )
+        ORDER BY created_at LIMIT :limit
+        """,
+        {"reviewer": reviewer, "limit": limit},
+    )
+    return [_to_correction(row) for row in rows]
+
+
+def review(
+    tx: Transaction,
+    correction_id: CorrectionId,
+    decision: Decision,
+    *,
+    reviewer: PersonId,
+    final_reply: str | None = None,
+    note: str = "",
+    approvals_required: int = 1,
+    now: datetime,
+) -> Review:
+    """Record a reviewer's word; enough approvals of the same text approve the correction, one rejection rejects it.
+
+    Args:
+        tx: the transaction.
+        correction_id: what is reviewed.
+        decision: approved or rejected.
+        reviewer: who decides.
+        final_reply: the text to be learned where the reviewer edited it; None leaves it as it stands.
+        note: why.
+        approvals_required: how many people must approve; where more than one, an edit does not count as an approval of itself.
+        now: the moment.
+
+    Raises:
+        NotFoundError: there is no such correction.
+        OwnCorrectionError: the reviewer wrote it.
+        AlreadyReviewedError: it is decided, or this reviewer has decided on it.
+        EmptyTextError, TextTooLongError, HostileTextError: the edited reply cannot be learned as it is.
+    """
+    correction = find_correction(tx, correction_id)
+    if correction.state is not CorrectionState.PENDING:
+        raise AlreadyReviewedError(correction.state.value)
+    standing = _standing_reply(tx, correction)
+    text = standing if final_reply is None else check_text(final_reply, what="a final reply", max_chars=MAX_REPLY_CHARS)
+    review_id = _insert_review(tx, correction, decision, reviewer, text, note, now, is_edit=text != standing)
+    _set_state(tx, correction_id, _decide(tx, correction_id, text, approvals_required))
+    return find_review(tx, review_id)
+
+
+def find_review(reader: Reader, review_id: ReviewId) -> Review:
+    """Return a review.
+
+    Raises:
+        NotFoundError: there is none of this id.
+    """
+    row = reader.execute("SELECT * FROM reviews WHERE id = :id", {"id": review_id}).fetchone()
+    if row is None:
+        raise NotFoundError("a review", review_id)
+    return _to_review(row)
+
+
+def withdraw_review(tx: Transaction, review_id: ReviewId, *, reviewer: PersonId, now: datetime) -> None:
+    """Take a review back within a minute; the correction waits again.
+
+    Raises:
+        NotFoundError: there is no such review, or it is another reviewer's.
+        ReviewFinalError: the minute is over, or it was withdrawn before.
+    """
+    found = find_review(tx, review_id)
+    if found.reviewer_id != reviewer:
+        raise NotFoundError("a review", review_id)
+    if found.withdrawn_at is not None:
+        raise ReviewFinalError("it has been withdrawn already")
+    if now - found.created_at > WITHDRAWAL_TIME:
+        raise ReviewFinalError("its minute is over")
+    tx.execute("UPDATE reviews SET withdrawn_at = :now WHERE id = :id", {"id": review_id, "now": store_time(now)})
+    _set_state(tx, found.correction_id, CorrectionState.PENDING)
+
+
+def _standing_reply(tx: Transaction, correction: Correction) -> str:
+    """Return the text that is up for approval: the newest approved edit, else what the author wrote."""
+    row = tx.execute(
+        """
+        SELECT final_reply FROM reviews
+        WHERE correction_id = :id AND decision = 'approved' AND withdrawn_at IS NULL ORDER BY id DESC LIMIT 1
+        """,
+        {"id": correction.id},
+    ).fetchone()
+    return correction.corrected_reply if row is None else str(row["final_reply"])
+
+
+def _insert_review(
+    tx: Transaction, correction: Correction, decision: Decision, reviewer: PersonId, text: str, note: str, now: datetime, *, is_edit: bool
+) -> ReviewId:
+    """Insert the row; the database refuses authors and second reviews, and its refusal is told in words."""
+    try:
+        cursor = tx.execute(
+            """
+            INSERT INTO reviews (correction_id, author_id, reviewer_id, decision, final_reply, is_edit, note, created_at)
+            VALUES (:correction_id, :author_id, :reviewer_id, :decision, :final_reply, :is_edit, :note, :created_at)
+            """,
+            {
+                "correction_id": correction.id,
+                "author_id": correction.author_id,
+                "reviewer_id": reviewer,
+                "decision": decision,
+                "final_reply": text if decision is Decision.APPROVED else None,
+                "is_edit": is_edit,
+                "note": note,
+                "created_at": store_time(now),
+            },
+        )
+    except sqlite3.IntegrityError as error:
+        if "reviewer_id <> author_id" in str(error):
+            raise OwnCorrectionError from error
+        if "UNIQUE" in str(error):
+            raise AlreadyReviewedError("decided by you already") from error
+        raise
+    return ReviewId(int(cursor.lastrowid or 0))
+
+
+def _decide(tx: Transaction, correction_id: CorrectionId, text: str, approvals_required: int) -> CorrectionState:
+    """Count the words that stand: a rejection decides, approvals count for the text that they approved."""
+    rejections, approvals = tx.execute(
+        """
+        SELECT count(*) FILTER (WHERE decision = 'rejected'),
+               count(*) FILTER (WHERE final_reply = :text AND (NOT is_edit OR :required = 1))
+        FROM reviews WHERE correction_id = :id AND withdrawn_at IS NULL
+        """,
+        {"id": correction_id, "text": text, "required": approvals_required},
+    ).fetchone()
+    if rejections:
+        return CorrectionState.REJECTED
+    return CorrectionState.APPROVED if approvals >= approvals_required else CorrectionState.PENDING
+
+
+def _set_state(tx: Transaction, correction_id: CorrectionId, state: CorrectionState) -> None:
+    tx.execute("UPDATE corrections SET state = :state WHERE id = :id", {"id": correction_id, "state": state})
+
+
+def _to_correction(row: sqlite3.Row) -> Correction:
+    return Correction(
+        id=CorrectionId(row["id"]),
+        turn_id=TurnId(row["turn_id"]),
+        author_id=PersonId(row["author_id"]),
+        corrected_reply=row["corrected_reply"],
+        state=CorrectionState(row["state"]),
+        created_at=read_time(row["created_at"]),
+    )
+
+
+def _to_review(row: sqlite3.Row) -> Review:
+    return Review(
+        id=ReviewId(row["id"]),
+        correction_id=CorrectionId(row["correction_id"]),
+        reviewer_id=PersonId(row["reviewer_id"]),
+        decision=Decision(row["decision"]),
+        final_reply=row["final_reply"],
+        note=row["note"],
+        created_at=read_time(row["created_at"]),
+        withdrawn_at=read_optional_time(row["withdrawn_at"]),
+    )

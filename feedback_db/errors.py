@@ -1,0 +1,96 @@
+"""What the memory can refuse, each as a sentence: what was expected, what was found, what to do next."""
+
+from pathlib import Path
+
+
+class FeedbackError(Exception):
+    """Base class of the memory's errors."""
+
+
+class DatabaseInUseError(FeedbackError):
+    """Another process is the writer."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"Expected to be the only program that writes {path}. Found that another one does: probably Errata is running. "
+            "Do it on its admin page, or stop it first."
+        )
+
+
+class DatabaseCorruptError(FeedbackError):
+    """The file is no database, or a damaged one."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"Expected a whole SQLite database at {path}. Found damage: {why}. Restore the newest backup.")
+
+
+class SchemaTooNewError(FeedbackError):
+    """The file was written by a newer version of the code."""
+
+    def __init__(self, path: Path, unknown: list[str]) -> None:
+        super().__init__(
+            f"Expected a database of this version of Errata at {path}. Found changes of a newer one ({', '.join(unknown)}). Update Errata."
+        )
+
+
+class DiskFullError(FeedbackError):
+    """There was no room to write; nothing was changed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"Expected room on the disk to write {path}. Found it full; nothing was changed. Free some space and try again.")
+
+
+class NotFoundError(FeedbackError):
+    """There is no such row, or it is not for the one who asks."""
+
+    def __init__(self, kind: str, key: object) -> None:
+        super().__init__(f"Expected {kind} '{key}'. Found none that you may see. Check the id.")
+
+
+class NameTakenError(FeedbackError):
+    """An account of this name exists."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Expected a name that no account has. Found that '{name}' is taken. Choose another.")
+
+
+class OwnCorrectionError(FeedbackError):
+    """Somebody tried to review their own correction."""
+
+    def __init__(self) -> None:
+        super().__init__("Expected a reviewer other than the author. Found the author. Ask somebody else to review it.")
+
+
+class AlreadyReviewedError(FeedbackError):
+    """The correction has been decided, or this reviewer has decided before."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"Expected a correction that waits for your review. Found it {state}. Go on with the next one.")
+
+
+class EmptyTextError(FeedbackError):
+    """A text that must say something says nothing."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"Expected {what}. Found nothing but blanks. Write it, or cancel.")
+
+
+class TextTooLongError(FeedbackError):
+    """A text is longer than the limit."""
+
+    def __init__(self, what: str, limit: int, found: int) -> None:
+        super().__init__(f"Expected {what} of at most {limit} characters. Found {found}. Shorten it.")
+
+
+class HostileTextError(FeedbackError):
+    """A text holds characters that a model or a reader must not be shown."""
+
+    def __init__(self, what: str, found: str) -> None:
+        super().__init__(f"Expected {what} in plain text. Found {found}. Remove it.")
+
+
+class ReviewFinalError(FeedbackError):
+    """A review can no longer be withdrawn."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Expected a review that its reviewer may still withdraw. Found that {why}. It stays.")

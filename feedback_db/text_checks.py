@@ -1,0 +1,143 @@
+"""What a stored text may not hold, and what a reviewer should see marked in it. Pure.
+
+Names of persons are not looked for: no method that runs offline finds them reliably, so they are the reviewer's job.
+"""
+
+import ipaddress
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from feedback_db.errors import EmptyTextError, HostileTextError, TextTooLongError
+
+_CHAT_TOKEN = re.compile(r"<\|[^<>|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>", re.IGNORECASE)
+# Joiners and the variation selectors belong to emoji and to several scripts; a soft hyphen and the rest only hide something.
+_ALLOWED_FORMAT = frozenset("\u200c\u200d")
+_ALLOWED_CONTROL = frozenset("\n\t")
+
+
+class PersonalDataKind(StrEnum):
+    """Structured kinds of personal data that can be recognised with some certainty."""
+
+    EMAIL = "e-mail address"
+    PHONE = "phone number"
+    CARD = "card number"
+    IBAN = "bank account"
+    IP_ADDRESS = "IP address"
+    KEY = "key or token"
+    PASSWORD = "password"  # noqa: S105  a kind's name, no secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A stretch of a text, from `start` up to `end` (characters), that looks like personal data."""
+
+    kind: PersonalDataKind
+    start: int
+    end: int
+
+
+def check_text(text: str, *, what: str, max_chars: int) -> str:
+    """Return the text without blanks around it, its line ends as newlines, in Unicode's composed form.
+
+    Args:
+        text: what somebody wrote.
+        what: how the sentence of an error names it, such as "a corrected reply".
+        max_chars: the longest text allowed, in characters.
+
+    Raises:
+        EmptyTextError: nothing is left.
+        TextTooLongError: it is longer than allowed.
+        HostileTextError: it holds a chat template's tokens, or invisible, bidirectional or control characters.
+    """
+    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    if not text:
+        raise EmptyTextError(what)
+    if len(text) > max_chars:
+        raise TextTooLongError(what, max_chars, len(text))
+    token = _CHAT_TOKEN.search(text)
+    if token is not None:
+        raise HostileTextError(what, f"the control token '{token[0]}'")
+    for char in text:
+        if _is_hidden(char):
+            raise HostileTextError(what, f"the invisible character U+{ord(char):04X} ({unicodedata.name(char, 'a control character')})")
+    return text
+
+
+def _is_hidden(char: str) -> bool:
+    category = unicodedata.category(char)
+    if category == "Cc":
+        return char not in _ALLOWED_CONTROL
+    if category == "Cf":
+        return char not in _ALLOWED_FORMAT
+    return category in {"Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def find_personal_data(text: str) -> list[Mark]:
+    """Mark what looks like personal data, in the order of the text; a stretch is marked once, by the most certain kind."""
+    marks: list[Mark] = []
+    for mark in _candidates(text):
+        if all(mark.end <= other.start or mark.start >= other.end for other in marks):
+            marks.append(mark)
+    return sorted(marks, key=lambda mark: mark.start)
+
+
+_PATTERNS = (
+    (PersonalDataKind.EMAIL, re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    (
+        PersonalDataKind.KEY,
+        re.compile(
+            r"\b(?:sk-[\w-]{16,}|gh[pousr]_\w{20,}|github_pat_\w{20,}|xox[abprs]-[\w-]{10,}|AKIA[A-Z0-9]{16}|hf_\w{20,}"
+            r"|AIza[\w-]{30,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{5,})"
+        ),
+    ),
+    (PersonalDataKind.PASSWORD, re.compile(r"\b(?:password|passwd|passcode|pin|pw)\b\s*(?:is|was|:|=)\s*(\S{3,})", re.IGNORECASE)),
+)
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){3,8}\b")
+_CARD = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
+_IP = re.compile(r"(?<![\w.])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4})(?![\w.])", re.IGNORECASE)
+_PHONE = re.compile(r"(?<![\w#.-])(?:\+|00)?\(?\d{1,4}\)?(?:[ /.-]?\(?\d{2,5}\)?){2,5}(?![\w-])")
+
+
+def _candidates(text: str) -> Iterator[Mark]:
+    """Yield everything that looks like personal data, the most certain kinds first."""
+    for kind, pattern in _PATTERNS:
+        for match in pattern.finditer(text):
+            yield Mark(kind=kind, start=match.start(match.lastindex or 0), end=match.end(match.lastindex or 0))
+    yield from _checked(PersonalDataKind.IBAN, _IBAN, text, _is_iban)
+    yield from _checked(PersonalDataKind.CARD, _CARD, text, _is_card)
+    yield from _checked(PersonalDataKind.IP_ADDRESS, _IP, text, _is_ip)
+    yield from _checked(PersonalDataKind.PHONE, _PHONE, text, _is_phone)
+
+
+def _checked(kind: PersonalDataKind, pattern: re.Pattern[str], text: str, is_valid: Callable[[str], bool]) -> Iterator[Mark]:
+    return (Mark(kind=kind, start=match.start(), end=match.end()) for match in pattern.finditer(text) if is_valid(match[0]))
+
+
+def _is_card(found: str) -> bool:
+    """Check the Luhn digit."""
+    digits = [int(char) for char in found if char.isdigit()]
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+    return len(set(digits)) > 1 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+def _is_iban(found: str) -> bool:
+    """Check the remainder by 97 (ISO 13616)."""
+    compact = found.replace(" ", "")
+    return 15 <= len(compact) <= 34 and int("".join(str(int(char, 36)) for char in compact[4:] + compact[:4])) % 97 == 1
+
+
+def _is_ip(found: str) -> bool:
+    try:
+        ipaddress.ip_address(found)
+    except ValueError:
+        return False
+    return "." in found or found.count(":") >= 3
+
+
+def _is_phone(found: str) -> bool:
+    """Take 9 to 15 digits with a leading + or 0, or in groups; a plain long number is rather an order's or a date."""
+    digits = re.sub(r"\D", "", found)
+    return 9 <= len(digits) <= 15 and (found[0] in "+0(" or len(re.findall(r"[ /-]", found)) >= 2)

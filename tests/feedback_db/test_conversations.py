@@ -1,0 +1,76 @@
+import sqlite3
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from feedback_db import conversations
+from feedback_db.conversations import LoggedReply
+from feedback_db.database import Database
+from feedback_db.errors import NotFoundError
+from feedback_db.records import Channel, ConversationId, PersonId, TurnId, TurnState
+
+
+def test_turns_are_kept_in_their_order(db: Database, conversation: ConversationId, logged: LoggedReply, now: datetime) -> None:
+    with db.write() as tx:
+        for number in range(3):
+            said = replace(logged, user_message=f"question {number}")
+            conversations.log_turn(tx, TurnId(f"t{number}"), conversation_id=conversation, logged=said, now=now)
+    turns = conversations.list_turns(db.read(), conversation)
+    assert [(turn.position, turn.user_message) for turn in turns] == [(0, "question 0"), (1, "question 1"), (2, "question 2")]
+    assert turns[0].created_at == now
+
+
+def test_nobody_sees_the_conversation_of_another(db: Database, conversation: ConversationId, turn: TurnId, bob: PersonId) -> None:
+    with pytest.raises(NotFoundError):
+        conversations.find_conversation(db.read(), conversation, owner=bob)
+    with pytest.raises(NotFoundError):
+        conversations.find_turn(db.read(), turn, owner=bob)
+    assert conversations.list_conversations(db.read(), bob) == []
+
+
+def test_ones_own_are_listed_newest_first(db: Database, ann: PersonId, conversation: ConversationId, now: datetime) -> None:
+    with db.write() as tx:
+        later = now + timedelta(hours=1)
+        conversations.start_conversation(tx, ConversationId("c2"), person_id=ann, channel=Channel.API, title="Later", now=later)
+    assert [found.id for found in conversations.list_conversations(db.read(), ann)] == ["c2", conversation]
+
+
+def test_a_long_title_is_cut_to_one_line(db: Database, ann: PersonId, now: datetime) -> None:
+    with db.write() as tx:
+        title = "a very long\n\nquestion " * 20
+        found = conversations.start_conversation(tx, ConversationId("c9"), person_id=ann, channel=Channel.WEB, title=title, now=now)
+    assert len(found.title) == 80
+    assert "\n" not in found.title
+
+
+def test_the_newest_word_on_consent_counts(db: Database, ann: PersonId, conversation: ConversationId, now: datetime) -> None:
+    assert conversations.find_conversation(db.read(), conversation, owner=ann).consent is None
+    for given in (True, False):
+        with db.write() as tx:
+            conversations.record_consent(tx, conversation, given=given, wording="v1", now=now)
+        assert conversations.find_conversation(db.read(), conversation, owner=ann).consent is given
+
+
+def test_a_failed_turn_says_why_and_only_a_failed_one(
+    db: Database, conversation: ConversationId, logged: LoggedReply, now: datetime
+) -> None:
+    for state, error in ((TurnState.FAILED, None), (TurnState.COMPLETE, "boom")):
+        with pytest.raises(sqlite3.IntegrityError), db.write() as tx:
+            bad = replace(logged, state=state, error=error)
+            conversations.log_turn(tx, TurnId("t"), conversation_id=conversation, logged=bad, now=now)
+
+
+def test_a_second_rating_takes_the_place_of_the_first(db: Database, ann: PersonId, turn: TurnId, now: datetime) -> None:
+    for is_good in (True, False):
+        with db.write() as tx:
+            conversations.rate(tx, turn, person_id=ann, is_good=is_good, reason="wrong", comment=" too short ", now=now)
+    rows = db.read().execute("SELECT is_good, comment FROM ratings WHERE withdrawn_at IS NULL").fetchall()
+    assert [tuple(row) for row in rows] == [(0, "too short")]
+
+
+def test_a_rating_can_be_taken_back(db: Database, ann: PersonId, turn: TurnId, now: datetime) -> None:
+    with db.write() as tx:
+        conversations.rate(tx, turn, person_id=ann, is_good=True, reason="", comment="", now=now)
+        conversations.withdraw_rating(tx, turn, person_id=ann, now=now)
+    assert db.read().execute("SELECT count(*) FROM ratings WHERE withdrawn_at IS NULL").fetchone()[0] == 0
