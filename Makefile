@@ -3,7 +3,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
-PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p && break; done)
+# The first that runs and is new enough; else whatever python3 is, for the preflight to name.
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do "$$p" -c '$(FITS)' 2>/dev/null && command -v "$$p" && exit; done; command -v python3)
 # Address of a wheel index to take torch from; empty means the default index. PyTorch's CPU index saves several GB on Linux.
 TORCH_INDEX ?=
 BIN := .venv/bin
@@ -35,12 +37,13 @@ format: .venv/.ready-dev ## Format the code and mend what ruff can
 clean: ## Remove the environment and everything generated
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 
-# A marker is written last, so an interrupted set-up is taken up again; it is older than the files it depends on when they change.
+# A marker is written last, so an interrupted set-up is taken up again: an environment without a working pip is made anew.
+# From TORCH_INDEX comes torch alone; what torch needs comes from the default index with everything else.
 .venv/.ready: pyproject.toml constraints.txt
-	@.ci/preflight "$(PYTHON)"
+	@TORCH_INDEX="$(TORCH_INDEX)" .ci/preflight "$(PYTHON)"
 	@echo "Setting up .venv (once; some minutes) …"
-	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
-	@$(PIP) install $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") --constraint constraints.txt torch
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
+	@$(if $(TORCH_INDEX),$(PIP) install --no-deps --index-url "$(TORCH_INDEX)" --constraint constraints.txt torch)
 	@$(PIP) install --constraint constraints.txt --editable .
 	@touch $@
 

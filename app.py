@@ -5,9 +5,11 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from assistant.errors import AssistantError
-from assistant.settings import Settings, read_settings
+from assistant.plain_text import strip_control_characters
+from assistant.settings import Settings, expand_home, read_settings
 
 app = typer.Typer(add_completion=False, help="A support assistant that learns from its errata.")
 _console = Console()
@@ -38,11 +40,12 @@ def chat(
 
 
 def _use_base(settings: Settings, base: str | None) -> Settings:
-    return settings if base is None else settings.model_copy(update={"base": base})
+    return settings if base is None else settings.model_copy(update={"base": expand_home(base)})
 
 
 def _fail(error: AssistantError) -> NoReturn:
-    _errors.print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
+    sentence = strip_control_characters(str(error))  # it may quote what somebody typed: shown as it is, never read as markup
+    _errors.print(Text.assemble(("Error:", "bold red"), " ", sentence), highlight=False, soft_wrap=True)
     sys.exit(1)
 
 

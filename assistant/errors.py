@@ -17,6 +17,17 @@ class BaseNotFoundError(AssistantError):
         )
 
 
+class BundledBaseMissingError(AssistantError):
+    """The base that ships with the project is not in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"Expected the bundled base at '{folder}'. Found no config.json there. "
+            "Make it with `python -m trainer.support_base build` and put build/support_base/model there, "
+            "or choose another base with --base or ERRATA_BASE."
+        )
+
+
 class BaseCorruptError(AssistantError):
     """A base's files are there but cannot be what was saved."""
 
@@ -45,6 +56,40 @@ class NoDiskSpaceError(AssistantError):
             f"Expected free disk space at '{place}' for a base model. "
             "Found the disk full. Free some space, or set HF_HOME to a larger disk."
         )
+
+
+class DeviceError(AssistantError):
+    """There is no such device, or torch was built without it."""
+
+    def __init__(self, device: str, why: str) -> None:
+        super().__init__(
+            f"Expected a device that torch can compute on, such as cpu, cuda or cuda:1. Found '{device}' ({why}). "
+            "Set ERRATA_DEVICE to cpu, or unset it to take a GPU if there is one."
+        )
+
+
+class NoMemoryError(AssistantError):
+    """The device's memory is exhausted while a base is loaded or a reply generated."""
+
+    def __init__(self, task: str, device: str) -> None:
+        super().__init__(
+            f"Expected enough memory on {device} for {task}. Found too little left. "
+            "End other programs that use it, choose a smaller base, or set ERRATA_DEVICE to another device."
+        )
+
+
+class TemplateRefusedError(AssistantError):
+    """A base's chat template cannot show a conversation."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Expected the base's chat template to show the conversation. Found that it refuses ({why}). Choose another base.")
+
+
+class GenerationError(AssistantError):
+    """The base failed in the middle of a reply."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Expected the base to generate a reply. Found that it failed ({why}). Ask again, or choose another base.")
 
 
 class ContextFullError(AssistantError):

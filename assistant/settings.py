@@ -1,9 +1,10 @@
 """All settings, read once from the environment (`ERRATA_…`); the only module that reads it. Frozen; defaults work."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from assistant.errors import SettingsError
@@ -11,12 +12,22 @@ from assistant.errors import SettingsError
 _PREFIX = "ERRATA_"
 
 
+def expand_home(base: str) -> str:
+    """Return a base's name with a leading `~` expanded; one without, or of an unknown user, stays as it is."""
+    if not base.startswith("~"):
+        return base
+    try:
+        return str(Path(base).expanduser())
+    except RuntimeError:
+        return base
+
+
 class Settings(BaseSettings):
     """What an operator may set. `base` None is the bundled base; `device` None takes a GPU if there is one."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, env_ignore_empty=True)
 
-    base: str | None = None
+    base: Annotated[str, AfterValidator(expand_home)] | None = None
     device: str | None = None
     system_message: Annotated[str, Field(max_length=4000)] = "You are Ada, the support assistant of Acme."
     max_reply_tokens: Annotated[int, Field(ge=1, le=8192)] = 256

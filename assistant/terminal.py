@@ -1,5 +1,6 @@
 """A chat in the terminal: the smallest front that the assistant can have. Keeps no record of what is said."""
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -8,7 +9,8 @@ from rich.text import Text
 
 from assistant.engine.base_model import BUNDLED_BASE, load_base_model
 from assistant.engine.live import context_tokens, count_prompt_tokens, stream_reply
-from assistant.errors import ContextFullError
+from assistant.errors import AssistantError
+from assistant.plain_text import is_valid_unicode, strip_control_characters
 from assistant.prompt import Message, build_messages, trim_history
 from assistant.settings import Settings
 
@@ -24,16 +26,24 @@ class TerminalChat:
 
     def run(self) -> None:
         """Read messages and answer them until the input ends."""
-        name = self._settings.base or "the bundled base"
-        size = self._base.model.num_parameters() / 1e6
-        self._console.print(f"[bold]Errata[/] · {name}, {size:,.1f} M parameters, {self._base.quantisation} on {self._base.device}")
-        self._console.print("[dim]Ctrl-C stops a reply · /new starts over · /quit or Ctrl-D ends[/]\n")
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")  # one bad line is to cost that line, not the chat
+        self._greet()
         while (message := self._read_message()) is not None:
             if message == "/new":
                 self._history.clear()
                 self._console.print("[dim]A new conversation.[/]\n")
+            elif not is_valid_unicode(message):
+                self._complain("Expected a message in UTF-8. Found other bytes. Type it again.")
             elif message:
                 self._answer(message)
+
+    def _greet(self) -> None:
+        name = strip_control_characters(self._settings.base or "the bundled base")
+        size = self._base.model.num_parameters() / 1e6
+        facts = f" · {name}, {size:,.1f} M parameters, {self._base.quantisation} on {self._base.device}"
+        self._console.print(Text.assemble(("Errata", "bold"), facts))
+        self._console.print("[dim]Ctrl-C stops a reply · /new starts over · /quit or Ctrl-D ends[/]\n")
 
     def _read_message(self) -> str | None:
         """Return the next message without surrounding blanks, or None at the end."""
@@ -43,30 +53,36 @@ class TerminalChat:
             self._console.print()
             return None
         if not sys.stdin.isatty():
-            self._console.print(Text(message))
+            self._console.print(Text(strip_control_characters(message) if is_valid_unicode(message) else "…"))
         return None if message in {"/quit", "/exit"} else message
 
     def _answer(self, message: str) -> None:
+        """Print the reply as it comes and remember the turn, unless the reply is empty or fails."""
         pieces: list[str] = []
         self._console.print("[bold green]Errata[/] > ", end="")
         try:
             for piece in stream_reply(self._base, self._prompt(message), max_tokens=self._settings.max_reply_tokens):
                 pieces.append(piece)
-                self._console.out(piece, end="", highlight=False)
+                self._console.out(strip_control_characters(piece), end="", highlight=False)
         except KeyboardInterrupt:
             self._console.print(" [dim](stopped)[/]", end="")
-        except ContextFullError as error:
-            self._console.print(f"[red]{error}[/]\n")
+        except AssistantError as error:
+            self._complain(str(error))
             return
         self._console.print("\n")
-        self._history.append((message, "".join(pieces).strip()))
+        if reply := "".join(pieces).strip():
+            self._history.append((message, reply))
+
+    def _complain(self, sentence: str) -> None:
+        self._console.print(Text(strip_control_characters(f"{sentence}\n"), style="red"))
 
     def _prompt(self, message: str) -> list[Message]:
-        """Build the prompt with as many whole earlier turns as leave room for the reply."""
+        """Build the prompt with as many whole earlier turns as leave room for the reply; half of the context is room enough."""
 
         def count(history: Sequence[tuple[str, str]]) -> int:
             return count_prompt_tokens(self._base, build_messages(self._settings.system_message, history, message))
 
-        budget = context_tokens(self._base) - self._settings.max_reply_tokens
+        context = context_tokens(self._base)
+        budget = context - min(self._settings.max_reply_tokens, context // 2)
         self._history = trim_history(self._history, token_budget=budget, count_tokens=count)
         return build_messages(self._settings.system_message, self._history, message)

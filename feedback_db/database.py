@@ -84,8 +84,7 @@ class Database:
                 yield Transaction(self._writer)
                 self._writer.execute("COMMIT")
             except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                self._writer.rollback()  # does nothing where SQLite has rolled back by itself
                 raise
 
     def read(self) -> Reader:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from assistant.engine.base_model import BaseModel
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -16,6 +18,8 @@ def run_app(*arguments: str, typed: str = "", **environment: str) -> subprocess.
         input=typed,
         capture_output=True,
         text=True,
+        encoding="utf-8",
+        errors="surrogateescape",
         cwd=ROOT,
         env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "HF_HUB_OFFLINE": "1", **environment},
         check=False,
@@ -23,7 +27,7 @@ def run_app(*arguments: str, typed: str = "", **environment: str) -> subprocess.
 
 
 @pytest.fixture(scope="module")
-def conversation() -> subprocess.CompletedProcess[str]:
+def conversation(bundled_base: BaseModel) -> subprocess.CompletedProcess[str]:
     return run_app(typed="who are you?\nhow do i reset my password?\nand how long does that take?\n/quit\n")
 
 
@@ -43,8 +47,9 @@ def test_nothing_alarming_is_printed_at_the_start(conversation: subprocess.Compl
     assert "warn" not in conversation.stdout.lower()
 
 
-def test_a_new_conversation_forgets_the_old_one() -> None:
-    result = run_app("chat", typed="how do i reset my password?\n/new\n/quit\n")
+def test_a_new_conversation_can_be_begun(tiny_base: Path) -> None:
+    result = run_app("chat", "--base", str(tiny_base), typed="/new\n/quit\n")
+    assert result.returncode == 0
     assert "A new conversation." in result.stdout
 
 
@@ -53,6 +58,27 @@ def test_a_base_that_is_not_there_is_an_error_in_a_sentence() -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("Error: Expected a base model at '/nowhere/at-all'")
     assert "Traceback" not in result.stderr
+
+
+def test_an_error_shows_what_was_typed_as_it_is() -> None:
+    result = run_app("chat", "--base", "/nowhere/[red]at[/]\x1b[2J-all")
+    assert "'/nowhere/[red]at[/][2J-all'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_device_that_is_not_there_is_an_error_in_a_sentence(tiny_base: Path) -> None:
+    result = run_app("chat", "--base", str(tiny_base), ERRATA_DEVICE="nonsense")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: Expected a device")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_message_that_is_not_utf8_costs_that_message_only(tiny_base: Path) -> None:
+    result = run_app("chat", "--base", str(tiny_base), typed="caf\udce9\n/new\n/quit\n")
+    assert result.returncode == 0
+    assert "Expected a message in UTF-8" in result.stdout
+    assert "A new conversation." in result.stdout
+    assert result.stderr == ""
 
 
 def test_an_unknown_setting_is_an_error_in_a_sentence() -> None:
@@ -71,7 +97,8 @@ def test_a_corrupt_weight_file_is_an_error_in_a_sentence(tiny_base: Path, tmp_pa
     assert "Traceback" not in result.stderr
 
 
-def test_any_base_can_be_chatted_with(tiny_base: Path) -> None:
-    result = run_app("chat", "--base", str(tiny_base), typed="hi\n", ERRATA_MAX_REPLY_TOKENS="4")
+def test_any_base_can_be_chatted_with(tiny_base: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_base, tmp_path / "[bold]base[")
+    result = run_app("chat", "--base", str(folder), typed="hi\n", ERRATA_MAX_REPLY_TOKENS="4")
     assert result.returncode == 0
-    assert str(tiny_base) in result.stdout
+    assert str(folder) in result.stdout

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from assistant.engine.base_model import BaseModel
+from assistant.engine.rendering import render_prompt
 from assistant.prompt import Message
 
 
@@ -21,8 +22,7 @@ def generate_replies(
     Prompts of like length share a batch, padded on the left. `report` is called with the number of prompts done.
     """
     tokenizer = base.tokenizer
-    texts = [tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True) for prompt in prompts]
-    rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    rows = [render_prompt(tokenizer, prompt) for prompt in prompts]
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     replies = [""] * len(rows)
     for start in range(0, len(order), batch_size):

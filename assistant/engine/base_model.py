@@ -6,8 +6,10 @@ The only place in the project that says how a model is quantised. Knows nothing 
 import errno
 import hashlib
 import logging
+import textwrap
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,50 @@ logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(lambda record: "gem
 
 import bitsandbytes
 import torch
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import resolve_revision
 
-from assistant.errors import BaseCorruptError, BaseNotFoundError, BaseUnsupportedError, NoDiskSpaceError
+from assistant.errors import (
+    AssistantError,
+    BaseCorruptError,
+    BaseNotFoundError,
+    BaseUnsupportedError,
+    BundledBaseMissingError,
+    DeviceError,
+    NoDiskSpaceError,
+    NoMemoryError,
+)
 
 BUNDLED_BASE = Path(__file__).parent.parent / "support_base"
+_DECIDING_FILES = (
+    "config.json",
+    "generation_config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer*",
+    "chat_template*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab*",
+    "merges*",
+    "*.model",
+    "*.tiktoken",
+)
+_LOADING_ERRORS = (
+    OSError,
+    ImportError,
+    MemoryError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    SafetensorError,
+    StrictDataclassError,
+)
 
 
 class Quantisation(StrEnum):
@@ -66,27 +104,26 @@ def load_base_model(
         dtype: what is computed in, and what is not quantised is held in; None takes what the device is fast in.
 
     Raises:
+        BundledBaseMissingError: the bundled base is asked for and is not there.
         BaseNotFoundError: no such folder and no such model within reach.
-        BaseCorruptError: a file is truncated, or weights are missing.
-        BaseUnsupportedError: not a causal language model, or without a chat template.
+        BaseCorruptError: a file is truncated, weights are missing, or of another shape than the configuration says.
+        BaseUnsupportedError: not a causal language model, without a chat template, or of a package that is not installed.
+        DeviceError: no such device.
+        NoMemoryError: the device's memory is too small.
         NoDiskSpaceError: the disk is full.
     """
     shown = str(name)
     _check_folder(name)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = dtype or fast_dtype(device)
+    _check_device(device)
+    commit = None if Path(name).is_dir() else _resolve_commit(shown)
     try:
-        config = AutoConfig.from_pretrained(name)
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        model, loading = _load_weights(name, quantisation, device, dtype)
-    except (OSError, HFValidationError) as error:
-        raise _explain_os_error(shown, error) from error
-    except SafetensorError as error:
-        raise BaseCorruptError(shown, str(error)) from error
-    except (ValueError, KeyError, RuntimeError) as error:
-        raise BaseUnsupportedError(shown, _first_line(error)) from error
-    _check_whole(shown, tokenizer, loading)
-    revision = _hash_folder(Path(name)) if Path(name).is_dir() else str(getattr(config, "_commit_hash", None) or "unknown")
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=commit)
+        model, loading = _load_weights(name, commit, quantisation, device, dtype or fast_dtype(device))
+    except _LOADING_ERRORS as error:
+        raise _explain_error(shown, device, error) from error
+    _check_whole(shown, model, tokenizer, loading)
+    revision = _hash_folder(Path(name)) if Path(name).is_dir() else commit or "unknown"
     return BaseModel(name=shown, revision=revision, quantisation=quantisation, model=model.eval(), tokenizer=tokenizer)
 
 
@@ -97,18 +134,33 @@ def fast_dtype(device: str) -> torch.dtype:
     return torch.bfloat16 if bitsandbytes.functional.has_avx512bf16() else torch.float32
 
 
-def _load_weights(name: str | Path, quantisation: Quantisation, device: str, dtype: torch.dtype) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """Load the weights quietly; return the model and what transformers says of missing and unexpected keys."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means that the device's memory is exhausted; torch has a class for it on a GPU only."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def shorten_error(error: BaseException) -> str:
+    """Return a foreign error's text on one line, fit to stand in a sentence."""
+    return textwrap.shorten(str(error), 300, placeholder=" …") or type(error).__name__
+
+
+def _load_weights(
+    name: str | Path, commit: str | None, quantisation: Quantisation, device: str, dtype: torch.dtype
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """Load the weights quietly; return the model and what transformers says of missing, unexpected and mismatched keys."""
     four_bit = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # what it would warn of, _check_whole raises
     model, loading = AutoModelForCausalLM.from_pretrained(
         name,
+        revision=commit,
         quantization_config=four_bit if quantisation is Quantisation.NF4 else None,
         dtype=dtype,
         device_map={"": device},
         use_safetensors=True,
+        ignore_mismatched_sizes=True,  # reported in `loading`, so that _check_whole can say which
         output_loading_info=True,
     )
     return model, loading
@@ -116,39 +168,92 @@ def _load_weights(name: str | Path, quantisation: Quantisation, device: str, dty
 
 def _check_folder(name: str | Path) -> None:
     """Refuse a folder that is not there or is no model's, before the Hub is asked for a model of that name."""
+    has_config = (Path(name) / "config.json").exists()
+    if Path(name) == BUNDLED_BASE and not has_config:
+        raise BundledBaseMissingError(BUNDLED_BASE)
     is_path = isinstance(name, Path) or name.startswith(("/", ".", "~")) or name.count("/") > 1
     if is_path and not Path(name).is_dir():
         raise BaseNotFoundError(str(name), "there is no such folder")
-    if Path(name).is_dir() and not (Path(name) / "config.json").exists():
+    if Path(name).is_dir() and not has_config:
         raise BaseNotFoundError(str(name), "the folder has no config.json")
 
 
-def _check_whole(name: str, tokenizer: PreTrainedTokenizerBase, loading: dict[str, Any]) -> None:
+def _check_device(device: str) -> None:
+    """Refuse a device that cannot hold a number; torch says why in a different class of error for each kind of device."""
+    try:
+        if torch.device(device).type == "meta":
+            raise DeviceError(device, "it holds no numbers")
+        torch.empty(1, device=device)
+    except torch.OutOfMemoryError as error:
+        raise NoMemoryError("a base model", device) from error
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        raise DeviceError(device, shorten_error(error)) from error
+
+
+def _resolve_commit(name: str) -> str | None:
+    """Ask the Hub, or the cache, once which commit a model is at, so that all files are of it; None if neither can tell."""
+    return getattr(resolve_revision(name), "resolved", None)
+
+
+def _check_whole(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, loading: dict[str, Any]) -> None:
     missing = sorted(loading.get("missing_keys", ()))
     if missing:
         raise BaseCorruptError(name, f"{len(missing)} weights are missing, among them {missing[0]}")
+    mismatched = sorted(str(key[0]) for key in loading.get("mismatched_keys", ())) + _list_misshapen(model)
+    if mismatched:
+        raise BaseCorruptError(name, f"{len(mismatched)} weights have another shape than config.json says, among them {mismatched[0]}")
     if tokenizer.chat_template is None:
         raise BaseUnsupportedError(name, "its tokenizer has no chat template")
 
 
-def _explain_os_error(name: str, error: Exception) -> Exception:
-    """Tell apart what transformers reports as one kind of error: not found, damaged, disk full."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+def _list_misshapen(model: PreTrainedModel) -> list[str]:
+    """Name the quantised layers whose weights are not of the layer's shape; transformers does not compare what it quantises."""
+    return [
+        layer_name
+        for layer_name, layer in model.named_modules()
+        if isinstance(layer, bitsandbytes.nn.Linear4bit)
+        and tuple(layer.weight.quant_state.shape) != (layer.out_features, layer.in_features)
+    ]
+
+
+def _explain_error(name: str, device: str, error: Exception) -> AssistantError:
+    """Tell apart what transformers, its tokenizers and torch report by a handful of general classes."""
+    chain = _chain(error)
+    if any(_is_disk_full(link) for link in chain):
         return NoDiskSpaceError(name)
-    if Path(name).is_dir():
-        return BaseCorruptError(name, _first_line(error))
-    return BaseNotFoundError(name, _first_line(error))
+    if any(is_out_of_memory(link) for link in chain):
+        return NoMemoryError("a base model", device)
+    if isinstance(error, SafetensorError | StrictDataclassError):
+        return BaseCorruptError(name, shorten_error(error))
+    if isinstance(error, OSError | HFValidationError):
+        return BaseCorruptError(name, shorten_error(error)) if Path(name).is_dir() else BaseNotFoundError(name, shorten_error(error))
+    if needed := next((link for link in chain if isinstance(link, ImportError)), None):
+        return BaseUnsupportedError(name, f"it needs a package that is not installed: {shorten_error(needed)}")
+    return BaseUnsupportedError(name, shorten_error(error))
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return an error and all that led to it, the latest first."""
+    links: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop(0)
+        if link is not None and link not in links:
+            links.append(link)
+            waiting += [link.__cause__, link.__context__]
+    return links
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    """Tell whether an error means a full disk; the Hub's downloader, written in Rust, says so in its text only."""
+    return (isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}) or f"os error {errno.ENOSPC}" in str(error)
 
 
 def _hash_folder(folder: Path) -> str:
-    """Return a hash of the files that decide what a model says: configuration, weights, tokenizer (names and contents)."""
+    """Return a hash of the files that decide what a model says (names and contents)."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix in {".json", ".safetensors", ".jinja", ".model", ".txt"}:
+        if path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in _DECIDING_FILES):
             digest.update(path.name.encode() + b"\0")
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from transformers import StoppingCriteria, TextIteratorStreamer
 
-from assistant.engine.base_model import BaseModel
-from assistant.errors import ContextFullError
+from assistant.engine.base_model import BaseModel, is_out_of_memory, shorten_error
+from assistant.engine.rendering import render_prompt
+from assistant.errors import AssistantError, ContextFullError, GenerationError, NoMemoryError
 from assistant.prompt import Message
 
 
@@ -21,9 +22,12 @@ class _StopWhenSet(StoppingCriteria):
 
 
 def count_prompt_tokens(base: BaseModel, messages: list[Message]) -> int:
-    """Return the length of the rendered prompt in tokens."""
-    text = base.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return len(base.tokenizer(text, add_special_tokens=False)["input_ids"])
+    """Return the length of the rendered prompt in tokens.
+
+    Raises:
+        TemplateRefusedError: the chat template cannot show these messages.
+    """
+    return len(render_prompt(base.tokenizer, messages))
 
 
 def context_tokens(base: BaseModel) -> int:
@@ -36,20 +40,25 @@ def stream_reply(base: BaseModel, messages: list[Message], *, max_tokens: int) -
 
     Raises:
         ContextFullError: the prompt leaves no room for a reply.
+        TemplateRefusedError: the chat template cannot show these messages.
+        NoMemoryError: the device's memory is exhausted.
+        GenerationError: the base failed in another way.
     """
-    text = base.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    prompt = base.tokenizer(text, add_special_tokens=False, return_tensors="pt").to(base.device)
-    room = context_tokens(base) - prompt["input_ids"].shape[1]
+    ids = render_prompt(base.tokenizer, messages)
+    room = context_tokens(base) - len(ids)
     if room < 1:
-        raise ContextFullError(context_tokens(base), prompt["input_ids"].shape[1])
+        raise ContextFullError(context_tokens(base), len(ids))
     streamer = TextIteratorStreamer(base.tokenizer, skip_prompt=True, skip_special_tokens=True)
-    stop, failures = Event(), []
+    stop = Event()
+    failures: list[Exception] = []
 
     def generate() -> None:
         try:
+            prompt = torch.tensor([ids], device=base.device)  # (1, length)
             with torch.inference_mode():
                 base.model.generate(
-                    **prompt,
+                    input_ids=prompt,
+                    attention_mask=torch.ones_like(prompt),
                     do_sample=False,
                     max_new_tokens=min(max_tokens, room),
                     pad_token_id=base.tokenizer.pad_token_id,
@@ -68,4 +77,10 @@ def stream_reply(base: BaseModel, messages: list[Message], *, max_tokens: int) -
         stop.set()
         thread.join()
     if failures:
-        raise failures[0]
+        raise _explain_failure(base, failures[0]) from failures[0]
+
+
+def _explain_failure(base: BaseModel, error: Exception) -> AssistantError:
+    if is_out_of_memory(error):
+        return NoMemoryError("a reply", str(base.device))
+    return GenerationError(shorten_error(error))

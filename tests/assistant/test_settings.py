@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from assistant.errors import SettingsError
-from assistant.settings import read_settings
+from assistant.settings import expand_home, read_settings
 
 
 def test_defaults_need_no_environment() -> None:
@@ -24,6 +24,21 @@ def test_a_value_out_of_range_is_named_with_what_was_found(monkeypatch: pytest.M
     monkeypatch.setenv("ERRATA_MAX_REPLY_TOKENS", "0")
     with pytest.raises(SettingsError, match=r"ERRATA_MAX_REPLY_TOKENS: .*found '0'"):
         read_settings()
+
+
+def test_a_base_in_the_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("ERRATA_BASE", "~/models/base")
+    assert read_settings().base == "/home/ada/models/base"
+
+
+def test_a_name_on_the_hub_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ERRATA_BASE", "someone/model~1")
+    assert read_settings().base == "someone/model~1"
+
+
+def test_the_home_of_an_unknown_user_stays_as_it_is() -> None:
+    assert expand_home("~nobody-of-this-name/base") == "~nobody-of-this-name/base"
 
 
 def test_settings_are_frozen() -> None:

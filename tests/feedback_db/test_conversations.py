@@ -56,8 +56,8 @@ def test_a_failed_turn_says_why_and_only_a_failed_one(
     db: Database, conversation: ConversationId, logged: LoggedReply, now: datetime
 ) -> None:
     for state, error in ((TurnState.FAILED, None), (TurnState.COMPLETE, "boom")):
+        bad = replace(logged, state=state, error=error)
         with pytest.raises(sqlite3.IntegrityError), db.write() as tx:
-            bad = replace(logged, state=state, error=error)
             conversations.log_turn(tx, TurnId("t"), conversation_id=conversation, logged=bad, now=now)
 
 

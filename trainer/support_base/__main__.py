@@ -1,6 +1,7 @@
 """`python -m trainer.support_base`: build the bundled base, measure a base, look at the corpus."""
 
 import json
+import sys
 from pathlib import Path
 from random import Random
 from typing import Annotated
@@ -9,8 +10,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from trainer.support_base.corpus import load_corpus
+from assistant.errors import AssistantError
+from trainer.support_base.corpus import CorpusError, load_corpus
 from trainer.support_base.dialogues import draw_dialogue
+from trainer.support_base.plan import OtherBuildError
+from trainer.support_base.suites import QuestionFileError
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="The base model that ships with Errata: its corpus, its build, its measure."
@@ -100,5 +104,14 @@ def sample(
         print()
 
 
+def main() -> None:
+    """Run the command line; what somebody can do something about ends in a sentence."""
+    try:
+        app()
+    except (AssistantError, CorpusError, OtherBuildError, QuestionFileError) as error:
+        _console.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -1,6 +1,8 @@
-"""Dialogues as tensors: ids, labels on the replies only, micro-batches of rows of like length."""
+"""Dialogues as tensors: ids, targets in the replies only, micro-batches of rows of like length."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
 
 import torch
@@ -12,11 +14,25 @@ from trainer.support_base.corpus import Corpus
 from trainer.support_base.dialogues import draw_dialogue, draw_simple_dialogue
 from trainer.support_base.plan import MAX_LENGTH, Plan
 from trainer.support_base.tokenizer import END, ROLE_TOKENS
-from trainer.support_base.turns import Dialogue
+from trainer.support_base.turns import Dialogue, Turn
 
-IGNORED = -100  # the label that the loss leaves out
+INVENTED_WEIGHT = 0.1  # of a token in a value that nothing told: it can be learned as a kind of value only, and is mostly noise
+CUT_SHARE = 0.6  # of the single questions whose reply is cut: twice as many questions for their tokens
+CUT_REPLY_TOKENS = 12
 Batch = dict[str, Tensor]
-Row = tuple[list[int], list[int]]  # ids and labels of one dialogue
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One dialogue, cut to MAX_LENGTH: ids, and the weight of each as a target (0 outside the replies and their ends)."""
+
+    ids: list[int]
+    weights: list[float]
+
+    def cut_reply(self, count: int) -> "Row":
+        """Return the row up to the first `count` targets: they decide what the reply is about, the rest follows from them."""
+        end = next(place for place, weight in enumerate(self.weights) if weight > 0) + count
+        return Row(self.ids[:end], self.weights[:end])
 
 
 class Encoder:
@@ -28,61 +44,63 @@ class Encoder:
         self._end = tokenizer.convert_tokens_to_ids(END)
 
     def encode(self, dialogue: Dialogue) -> Row:
-        """Return ids and labels, both cut to MAX_LENGTH; a label is IGNORED everywhere but in the replies and their ends."""
+        """Return the dialogue's ids and the weight of each as a target."""
         messages = dialogue.messages()
-        texts = self._tokenizer([message["content"] for message in messages], add_special_tokens=False)["input_ids"]
+        found = self._tokenizer([message["content"] for message in messages], add_special_tokens=False, return_offsets_mapping=True)
+        turns = iter(dialogue.turns)
         ids: list[int] = []
-        labels: list[int] = []
-        for message, text in zip(messages, texts, strict=True):
-            tail = [*text, self._end]
-            ids += [self._roles[message["role"]], *tail]
-            labels += [IGNORED, *(tail if message["role"] == "assistant" else [IGNORED] * len(tail))]
-        return ids[:MAX_LENGTH], labels[:MAX_LENGTH]
+        weights: list[float] = []
+        for message, text, offsets in zip(messages, found["input_ids"], found["offset_mapping"], strict=True):
+            ids += [self._roles[message["role"]], *text, self._end]
+            if message["role"] == "assistant":
+                weights += [0.0, *_weigh(next(turns), offsets), 1.0]
+            else:
+                weights += [0.0] * (len(text) + 2)
+        return Row(ids[:MAX_LENGTH], weights[:MAX_LENGTH])
+
+
+def _weigh(turn: Turn, offsets: Sequence[tuple[int, int]]) -> list[float]:
+    """Weigh the tokens of a reply, given as stretches of characters: little where a value is invented, else fully."""
+    invented: set[int] = set()
+    for value in turn.invented:
+        for match in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", turn.reply):
+            invented.update(range(*match.span()))
+    # A token begins with the blank before its word: its last character tells where it belongs.
+    return [INVENTED_WEIGHT if end - 1 in invented else 1.0 for _, end in offsets]
 
 
 class Steps(Dataset[list[Batch]]):
-    """The training steps: item `n` is the micro-batches of step `n`, drawn from the seed and `n` alone.
-
-    Dialogues are drawn for a pool of steps at once and sorted by length before they are cut into micro-batches: the rows of one
-    are then nearly equally long (a step drawn by itself was padding to a quarter).
-    """
-
-    POOL_STEPS = 8
+    """The training steps: item `n` is the micro-batches of step `n`, drawn from the seed and `n` alone."""
 
     def __init__(self, corpus: Corpus, encoder: Encoder, plan: Plan) -> None:
         self._corpus, self._encoder, self._plan = corpus, encoder, plan
-        self._pool_number = -1
-        self._pool: list[list[Batch]] = []
 
     def __len__(self) -> int:
         return self._plan.steps
 
     def __getitem__(self, step: int) -> list[Batch]:
-        number, place = divmod(step, self.POOL_STEPS)
-        if number != self._pool_number:
-            self._pool_number, self._pool = number, self._draw_pool(number)
-        return self._pool[place]
-
-    def _draw_pool(self, number: int) -> list[list[Batch]]:
-        rng = Random(f"{self._plan.seed}:{number}")
-        share = self._plan.mixed_share(number * self.POOL_STEPS / self._plan.steps)
+        rng = Random(f"{self._plan.seed}:{step}")
+        share = self._plan.mixed_share(step / self._plan.steps)
         rows: list[Row] = []
         count = 0
-        while count < self._plan.tokens_per_step * self.POOL_STEPS:
-            draw = draw_dialogue if rng.random() < share else draw_simple_dialogue
-            rows.append(self._encoder.encode(draw(self._corpus, rng)))
-            count += len(rows[-1][0])
-        rows.sort(key=lambda row: len(row[0]))
-        groups = group_rows(rows, self._plan.micro_batch_tokens)
-        rng.shuffle(groups)
-        return [[collate(group) for group in groups[place :: self.POOL_STEPS]] for place in range(self.POOL_STEPS)]
+        while count < self._plan.tokens_per_step:
+            rows.append(self._draw_row(rng, share))
+            count += len(rows[-1].ids)
+        rows.sort(key=lambda row: len(row.ids))
+        return [collate(group) for group in group_rows(rows, self._plan.micro_batch_tokens)]
+
+    def _draw_row(self, rng: Random, mixed_share: float) -> Row:
+        if rng.random() < mixed_share:
+            return self._encoder.encode(draw_dialogue(self._corpus, rng))
+        row = self._encoder.encode(draw_simple_dialogue(self._corpus, rng))
+        return row.cut_reply(CUT_REPLY_TOKENS) if rng.random() < CUT_SHARE else row
 
 
 def group_rows(rows: Sequence[Row], token_budget: int) -> list[list[Row]]:
     """Cut rows, sorted by length, into groups that hold at most `token_budget` tokens once padded (a single longer row stays alone)."""
     groups: list[list[Row]] = [[]]
     for row in rows:
-        if groups[-1] and len(row[0]) * (len(groups[-1]) + 1) > token_budget:
+        if groups[-1] and len(row.ids) * (len(groups[-1]) + 1) > token_budget:
             groups.append([])
         groups[-1].append(row)
     return groups
@@ -93,12 +111,8 @@ def collate(rows: Sequence[Row], *, pad_id: int = 0) -> Batch:
 
     No attention mask is needed: attention is causal, so what stands before the padding never sees it.
     """
-    length = max(len(ids) for ids, _ in rows)
-
-    def pad(values: Sequence[int], filling: int) -> list[int]:
-        return [*values, *[filling] * (length - len(values))]
-
+    length = max(len(row.ids) for row in rows)
     return {
-        "input_ids": torch.tensor([pad(ids, pad_id) for ids, _ in rows]),
-        "labels": torch.tensor([pad(labels, IGNORED) for _, labels in rows]),
+        "input_ids": torch.tensor([[*row.ids, *[pad_id] * (length - len(row.ids))] for row in rows]),
+        "weights": torch.tensor([[*row.weights, *[0.0] * (length - len(row.weights))] for row in rows]),
     }

@@ -2,17 +2,19 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+import transformers
 from transformers import AutoTokenizer, GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from trainer.support_base.corpus import Corpus, load_corpus
-from trainer.support_base.plan import Plan, Progress
+from trainer.support_base.plan import OtherBuildError, Plan, Progress
 from trainer.support_base.pretrain import build_model, pretrain, train_own_tokenizer
 
 
@@ -20,12 +22,12 @@ def build_base(out: Path, *, steps: int | None, seed: int, publish: Callable[[Pr
     """Pretrain the base, or go on with an interrupted build in `out`, and return the finished folder.
 
     Raises:
-        FileExistsError: `out` holds a build of another plan.
+        OtherBuildError: `out` holds a build of another plan or corpus.
     """
     corpus = load_corpus()
     plan = replace(Plan(seed=seed), **({} if steps is None else {"steps": steps}))
     out.mkdir(parents=True, exist_ok=True)
-    _keep_plan(plan, out / "plan.json")
+    _keep_plan(plan, corpus, out / "plan.json")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     torch.set_num_threads(os.cpu_count() or 1)
@@ -33,16 +35,14 @@ def build_base(out: Path, *, steps: int | None, seed: int, publish: Callable[[Pr
     tokenizer = _make_tokenizer(corpus, plan, out / "tokenizer")
     model = build_model(tokenizer, seed=seed)
     pretrain(model, tokenizer, corpus, plan, out / "checkpoints", publish=publish)
-    return _save(model, tokenizer, plan, out / "model")
+    return _save(model, tokenizer, {**asdict(plan), "corpus": corpus.content_hash}, out / "model")
 
 
-def _keep_plan(plan: Plan, path: Path) -> None:
-    """Write the plan down on the first start; later starts must be of the same plan, or the checkpoints would not fit."""
-    wanted = json.dumps(asdict(plan), indent=2)
+def _keep_plan(plan: Plan, corpus: Corpus, path: Path) -> None:
+    """Write plan and corpus down on the first start; later starts must be of the same ones, or the checkpoints would not fit."""
+    wanted = json.dumps({**asdict(plan), "corpus": corpus.content_hash}, indent=2)
     if path.exists() and path.read_text() != wanted:
-        raise FileExistsError(
-            f"Expected in {path.parent} a build of the same plan, found another one. Give another --out, or delete the folder."
-        )
+        raise OtherBuildError(path.parent)
     path.write_text(wanted)
 
 
@@ -54,18 +54,24 @@ def _make_tokenizer(corpus: Corpus, plan: Plan, folder: Path) -> PreTrainedToken
     return tokenizer
 
 
-def _save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Plan, folder: Path) -> Path:
-    """Write weights (bf16), tokenizer, generation config, and how it was built."""
+def _save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, made_from: dict[str, object], folder: Path) -> Path:
+    """Write weights (bf16), tokenizer, generation config, and how it was built; aside first, so that a folder that exists is whole."""
+    aside = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
     model.generation_config = GenerationConfig(
         do_sample=False, max_new_tokens=256, eos_token_id=model.config.eos_token_id, pad_token_id=model.config.pad_token_id
     )
-    model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    model.to(torch.bfloat16).save_pretrained(aside)
+    tokenizer.save_pretrained(aside)
     built = {
-        **asdict(plan),
+        **made_from,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores",
         "finished": datetime.now(UTC).date().isoformat(),
         "parameters": model.num_parameters(),
     }
-    (folder / "build.json").write_text(json.dumps(built, indent=2) + "\n")
+    (aside / "build.json").write_text(json.dumps(built, indent=2) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    aside.rename(folder)
     return folder

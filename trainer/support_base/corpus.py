@@ -1,5 +1,6 @@
 """The corpus as it stands in the files of `corpus/` and `chatter/`, read and checked. Knows nothing of dialogues or models."""
 
+import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,8 +25,9 @@ class CorpusError(ValueError):
 class Intent:
     """What a customer may want, how people ask for it, and how support answers.
 
-    `entity` is the kind of entity that the question names, or None. `follow_ups` maps a kind of FOLLOW_UPS to its answers,
-    `clarify` asks back where the entity is missing. All texts are templates of `grammar`.
+    `entity` is the kind of entity that a question names, or None; `unnamed` are wordings that leave it out, and `clarify` asks
+    back. `follow_ups` maps a kind of FOLLOW_UPS to its answers. What is `held_out` never occurs in pretraining. All texts are
+    templates of `grammar`.
     """
 
     id: str
@@ -34,14 +36,12 @@ class Intent:
     entity: str | None
     questions: tuple[str, ...]
     held_out: tuple[str, ...]
+    unnamed: tuple[str, ...]
+    held_out_unnamed: tuple[str, ...]
     answers: tuple[str, ...]
     passages: tuple[str, ...]
     follow_ups: Mapping[str, tuple[str, ...]]
     clarify: tuple[str, ...]
-
-    def questions_naming_entity(self, *, named: bool) -> tuple[str, ...]:
-        """Return the pretraining questions that do, or do not, name the entity."""
-        return tuple(q for q in self.questions if (f"{{{self.entity}}}" in q) == named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +71,10 @@ class SmallTalk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
-    """A topic that only a reference block can tell about."""
+    """A topic that only a reference block can tell about; one that is held out only measures."""
 
     id: str
+    held_out: bool
     questions: tuple[str, ...]
     passages: tuple[str, ...]
     answers: tuple[str, ...]
@@ -81,7 +82,10 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """All of it. `common` holds the plain lists: system messages, greetings, back stories, openings and closings."""
+    """All of it; `content_hash` names exactly these texts.
+
+    `common` holds the plain lists: system messages, greetings, back stories, openings and closings.
+    """
 
     intents: Mapping[str, Intent]
     small_talk: Mapping[str, SmallTalk]
@@ -92,6 +96,11 @@ class Corpus:
     refusals: tuple[str, ...]
     reference_refusals: tuple[str, ...]
     common: Mapping[str, Mapping[str, tuple[str, ...]]] = field(repr=False)
+    content_hash: str
+
+    def knowledge_of(self, *, held_out: bool) -> tuple[Knowledge, ...]:
+        """Return the topics to pretrain with, or the ones to measure with."""
+        return tuple(topic for topic in self.knowledge.values() if topic.held_out == held_out)
 
 
 @cache
@@ -121,7 +130,15 @@ def load_corpus() -> Corpus:
         refusals=tuple(refusal["replies"]),
         reference_refusals=tuple(refusal["reference_replies"]),
         common={section: _tuples(lists) for section, lists in common.items()},
+        content_hash=_hash_texts(),
     )
+
+
+def _hash_texts() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(_HERE.glob("c*/*.toml")):
+        digest.update(f"{path.parent.name}/{path.name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -134,14 +151,19 @@ def _tuples(lists: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
 
 
 def _to_intent(family: str, name: str, table: dict[str, Any], clarify: Sequence[str]) -> Intent:
+    entity = table.get("entity")
+    named = [text for text in table["questions"] if entity is None or f"{{{entity}}}" in text]
     intent = Intent(
         id=name,
         family=family,
         definition=table["definition"],
-        entity=table.get("entity"),
+        entity=entity,
+        questions=tuple(named),
+        unnamed=(*(text for text in table["questions"] if text not in named), *table.get("unnamed", ())),
+        held_out_unnamed=tuple(table.get("held_out_unnamed", ())),
         follow_ups={kind: tuple(table[kind]) for kind in FOLLOW_UPS if kind in table},
         clarify=tuple(clarify),
-        **_tuples({key: table[key] for key in ("questions", "held_out", "answers", "passages")}),
+        **_tuples({key: table[key] for key in ("held_out", "answers", "passages")}),
     )
     _check_entity(intent)
     _check_same_slots(name, (*intent.answers, *intent.passages))
@@ -176,7 +198,8 @@ def _to_small_talk(name: str, table: Mapping[str, Sequence[str]]) -> SmallTalk:
     )
 
 
-def _to_knowledge(name: str, table: Mapping[str, Sequence[str]]) -> Knowledge:
-    topic = Knowledge(id=name, **_tuples(table))
+def _to_knowledge(name: str, table: Mapping[str, Any]) -> Knowledge:
+    lists = _tuples({key: table[key] for key in ("questions", "passages", "answers")})
+    topic = Knowledge(id=name, held_out=bool(table.get("held_out", False)), **lists)
     _check_same_slots(name, (*topic.passages, *topic.answers))
     return topic

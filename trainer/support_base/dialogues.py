@@ -3,7 +3,7 @@
 Everything is a function of the random generator that is passed in.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from trainer.support_base import names, surface
@@ -14,10 +14,13 @@ from trainer.support_base.surface import Tone, Wording
 from trainer.support_base.turns import Dialogue, Turn, TurnKind
 from trainer.support_base.voice import Voice
 
-_NOT_ANSWERED = frozenset({TurnKind.CLARIFY, TurnKind.REFERENCE_REFUSAL})
+# After these nothing is told yet, or only a reference block told it: a follow-up would have to be invented.
+_NOT_FOLLOWED = frozenset({TurnKind.CLARIFY, TurnKind.REFERENCE, TurnKind.REFERENCE_REFUSAL})
+_UNNAMED_SHARE = 0.13
+_NEEDLESS_BLOCK_SHARE = 0.25
 _TURN_COUNTS = (1, 2, 3, 4, 5, 6, 8, 10)
 _TURN_COUNT_WEIGHTS = (36, 22, 15, 9, 6, 5, 4, 2)
-_LONG_SHARE = 0.035
+_LONG_SHARE = 0.06
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,30 +79,43 @@ class Composer:
         rng, last = self._rng, self.turns[-1] if self.turns else None
         if last is not None and last.kind is TurnKind.CLARIFY and rng.random() < 0.85:
             self.add_supply(self._corpus.intents[last.topic])
-        elif last is not None and last.topic in self._corpus.intents and last.kind not in _NOT_ANSWERED and rng.random() < 0.42:
+        elif last is not None and last.topic in self._corpus.intents and last.kind not in _NOT_FOLLOWED and rng.random() < 0.42:
             self.add_follow_up(self._corpus.intents[last.topic])
         elif rng.random() < reference_share:
             self.add_reference_question(answerable=rng.random() < 0.78)
         else:
-            roll = rng.random()
-            if roll < 0.74:
-                self.add_question(rng.choice(self._intents))
-            elif roll < 0.87:
-                self.add_small_talk(rng.choice(tuple(self._corpus.small_talk)))
-            else:
-                self.add_out_of_scope()
+            self._add_plain(has_block=reference_share > 0 and rng.random() < _NEEDLESS_BLOCK_SHARE)
+
+    def _add_plain(self, *, has_block: bool) -> None:
+        """Add what needs no reference block; small talk and what is out of scope may have one all the same."""
+        rng, roll = self._rng, self._rng.random()
+        if roll < 0.72 and not has_block:
+            self.add_question(rng.choice(self._intents))
+        elif roll < 0.86:
+            self.add_small_talk(rng.choice(tuple(self._corpus.small_talk)), has_block=has_block)
+        elif roll < 0.95 or has_block:
+            self.add_out_of_scope(has_block=has_block)
+        else:
+            self.add_unknown()
 
     def add_question(self, intent: Intent) -> Turn:
         """Add a question about an intent; where it leaves out the entity, the reply asks for it."""
-        template = self._rng.choice(intent.held_out if self._held_out else intent.questions)
-        wording = self._voice.type_question(template)
-        if intent.entity is not None and f"{{{intent.entity}}}" not in template:
-            return self._add_clarify(intent, wording)
-        return self._add_answer(intent, wording)
+        if intent.entity is not None and self._rng.random() < _UNNAMED_SHARE:
+            return self.add_clarification(intent)
+        return self.add_named_question(intent)
+
+    def add_named_question(self, intent: Intent) -> Turn:
+        """Add a question about an intent that names the entity, if the intent has one."""
+        return self._add_answer(
+            intent, self._voice.type_question(self._rng.choice(intent.held_out if self._held_out else intent.questions))
+        )
 
     def add_clarification(self, intent: Intent) -> Turn:
-        """Add a question about an intent that leaves out the entity (a pretrained wording: there are no others), and the question back."""
-        return self._add_clarify(intent, self._voice.type_question(self._rng.choice(intent.questions_naming_entity(named=False))))
+        """Add a question about an intent that leaves out the entity, and the question back."""
+        templates = intent.held_out_unnamed if self._held_out else intent.unnamed
+        wording = self._voice.type_question(self._rng.choice(templates))
+        reply = self._voice.frame(self._voice.phrase(intent.clarify, wording.tone), wording)
+        return self._add(Turn(kind=TurnKind.CLARIFY, topic=intent.id, user=wording.text, reply=reply))
 
     def add_supply(self, intent: Intent) -> Turn:
         """Add the name that a clarifying reply asked for, and the answer."""
@@ -112,10 +128,10 @@ class Composer:
         wording = self._voice.type_follow_up(kind, intent.entity)
         if kind == "other_entity":
             return self._add_answer(intent, wording, follow_up=kind)
-        reply = self._voice.fill(self._voice.phrase(intent.follow_ups[kind], Tone.NEUTRAL), {})
-        return self._add(Turn(kind=TurnKind.FOLLOW_UP, topic=intent.id, user=wording.text, reply=reply, follow_up=kind))
+        reply, invented = self._voice.fill(self._voice.phrase(intent.follow_ups[kind], Tone.NEUTRAL), {})
+        return self._add(Turn(kind=TurnKind.FOLLOW_UP, topic=intent.id, user=wording.text, reply=reply, follow_up=kind, invented=invented))
 
-    def add_small_talk(self, kind: str) -> Turn:
+    def add_small_talk(self, kind: str, *, has_block: bool = False) -> Turn:
         """Add small talk; who answers is said as far as the system message tells it."""
         talk = self._corpus.small_talk[kind]
         text = surface.type_short(self._rng.choice(talk.held_out if self._held_out else talk.questions), self._rng)
@@ -123,36 +139,55 @@ class Composer:
         options = nameless if self.persona.name is None else talk.answers
         told = {"persona": self.persona.name or "", "company": self.persona.company or ""}
         reply = fill_slots(self._voice.phrase(options, Tone.NEUTRAL), told)
-        return self._add(Turn(kind=TurnKind.SMALL_TALK, topic=kind, user=text, reply=reply))
+        return self._add(self._block_before(Turn(kind=TurnKind.SMALL_TALK, topic=kind, user=text, reply=reply), has_block=has_block))
 
-    def add_out_of_scope(self) -> Turn:
+    def add_out_of_scope(self, *, has_block: bool = False) -> Turn:
         """Add a question that no support desk can know."""
         topics = self._corpus.held_out_topics if self._held_out else self._corpus.topics
         topic = self._rng.choice(tuple(topics))
         wording = self._voice.type_question(self._rng.choice(topics[topic]))
-        text = self._voice.fill(wording.text, {})
+        text, _ = self._voice.fill(wording.text, {})
+        reply = self._voice.phrase(self._corpus.reference_refusals if has_block else self._corpus.refusals, Tone.NEUTRAL)
+        kind = TurnKind.REFERENCE_REFUSAL if has_block else TurnKind.REFUSAL
+        return self._add(self._block_before(Turn(kind=kind, topic=topic, user=text, reply=reply), has_block=has_block))
+
+    def add_unknown(self) -> Turn:
+        """Add a question that a support desk could know, but only a reference block could tell, and there is none."""
+        topic = self._rng.choice(self._corpus.knowledge_of(held_out=self._held_out))
+        wording = self._voice.type_question(self._rng.choice(topic.questions))
+        text, _ = self._voice.fill(wording.text, {})
         reply = self._voice.phrase(self._corpus.refusals, Tone.NEUTRAL)
-        return self._add(Turn(kind=TurnKind.REFUSAL, topic=topic, user=text, reply=reply))
+        return self._add(Turn(kind=TurnKind.REFUSAL, topic=topic.id, user=text, reply=reply))
 
     def add_reference_question(self, *, answerable: bool) -> Turn:
         """Add a question with one to four passages before it, the right one among them or not."""
         if self._rng.random() < 0.36:
-            topic = self._rng.choice(tuple(self._corpus.knowledge.values()))
+            topic = self._rng.choice(self._corpus.knowledge_of(held_out=self._held_out))
             return self._add(self._references.about_knowledge(topic, answerable=answerable))
         return self._add(self._references.about_intent(self._rng.choice(self._intents), answerable=answerable))
 
-    def _add_clarify(self, intent: Intent, wording: Wording) -> Turn:
-        reply = self._voice.frame(self._voice.phrase(intent.clarify, wording.tone), wording)
-        return self._add(Turn(kind=TurnKind.CLARIFY, topic=intent.id, user=wording.text, reply=reply))
+    def _block_before(self, turn: Turn, *, has_block: bool) -> Turn:
+        if not has_block:
+            return turn
+        user, distractors = self._references.before(turn.user, topic=turn.topic)
+        return replace(turn, user=user, distractors=distractors)
 
     def _add_answer(self, intent: Intent, wording: Wording, *, follow_up: str | None = None) -> Turn:
         """Answer for a name drawn here, where the intent asks about one."""
-        entity = None if intent.entity is None else self._voice.draw_entity(intent.entity)
-        known = {} if entity is None or intent.entity is None else {intent.entity: entity}
+        known = {} if intent.entity is None else {intent.entity: self._voice.type_name(self._voice.draw_entity(intent.entity), wording)}
         user = fill_slots(wording.text, known)
-        core = self._voice.fill(self._voice.phrase(intent.answers, wording.tone), known)
-        reply = self._voice.frame(core, wording)
-        return self._add(Turn(kind=TurnKind.ANSWER, topic=intent.id, user=user, reply=reply, entity=entity, follow_up=follow_up))
+        core, invented = self._voice.fill(self._voice.phrase(intent.answers, wording.tone), known)
+        return self._add(
+            Turn(
+                kind=TurnKind.ANSWER,
+                topic=intent.id,
+                user=user,
+                reply=self._voice.frame(core, wording),
+                entity=next(iter(known.values()), None),
+                follow_up=follow_up,
+                invented=invented,
+            )
+        )
 
     def _add(self, turn: Turn) -> Turn:
         self.turns.append(turn)

@@ -1,37 +1,24 @@
-"""Measures a support base: on wordings, names and topics that never occur in pretraining, and on questions typed by hand.
+"""Scores what a base replies to the suites' questions.
 
-A question is a prompt and the `Turn` that it wants; a model is anything that answers a list of prompts. Nothing here loads a model,
-so the same measure is applied to any, also to an untrained one, which must fail.
+A model is anything that answers a list of prompts. Nothing here loads one, so the same measure is applied to any, also to an untrained
+one, which must fail.
 """
 
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
-from assistant.prompt import Message, build_messages
+from assistant.prompt import Message
 from trainer.support_base import values
-from trainer.support_base.corpus import Corpus
-from trainer.support_base.dialogues import Composer
 from trainer.support_base.reading import Reader, Reading
+from trainer.support_base.suites import Question
 from trainer.support_base.turns import Turn, TurnKind
 
 AnswerPrompts = Callable[[Sequence[list[Message]]], list[str]]
 _REFUSALS = frozenset({TurnKind.REFUSAL, TurnKind.REFERENCE_REFUSAL})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """A prompt, ending in a user's message, the suite it belongs to, and the turn that it wants."""
-
-    suite: str
-    prompt: list[Message]
-    wanted: Turn
-    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +47,18 @@ class Answered:
 
     @property
     def names_entity(self) -> bool:
-        """The reply names the entity that was asked about (case-blind)."""
-        return states(self.reply, self.question.wanted.entity or "")
+        """The reply names, in its place, exactly the entity that was asked about (case-blind)."""
+        wanted = (self.question.wanted.entity or "").lower()
+        return self.reading is not None and wanted in {value.lower() for value in self.reading.values.values()}
 
     @property
     def states_facts(self) -> bool:
-        """The reply states every fact that the right passage tells, or refuses where no passage is right."""
-        if self.question.wanted.kind is TurnKind.REFERENCE_REFUSAL:
+        """The reply is about the topic and states every fact that the right passage tells, or refuses where no passage is right."""
+        wanted, reading = self.question.wanted, self.reading
+        if wanted.kind is TurnKind.REFERENCE_REFUSAL:
             return self.is_refusal
-        return all(states(self.reply, fact) for fact in self.question.wanted.facts)
+        told = {fact.lower() for fact in wanted.facts}
+        return reading is not None and reading.topic == wanted.topic and told <= {value.lower() for value in reading.values.values()}
 
     @property
     def states_distractor(self) -> bool:
@@ -91,73 +81,6 @@ def states(text: str, value: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(value)}(?![\w]|\.\d)", text, re.IGNORECASE) is not None
 
 
-def draw_questions(corpus: Corpus, seed: int, *, per_intent: int = 13, references: int = 500, refusals: int = 200) -> list[Question]:
-    """Draw the generated suites: `intent`, `follow_up`, `reference`, `small_talk`, `refusal`; every wording and name is held out."""
-    rng = Random(f"evaluation:{seed}")
-
-    def compose() -> Composer:
-        return Composer(corpus, rng, held_out=True)
-
-    questions = []
-    for intent in corpus.intents.values():
-        for _ in range(per_intent):
-            composer = compose()
-            composer.add_question(intent)
-            questions.append(_last("intent", composer))
-        kinds = [*intent.follow_ups] + ([] if intent.entity is None else ["other_entity", "supply"])
-        for kind in kinds:
-            composer = compose()
-            if kind == "supply":
-                composer.add_clarification(intent)
-                composer.add_supply(intent)
-            else:
-                composer.add_question(intent)
-                composer.add_follow_up(intent, kind)
-            questions.append(_last("follow_up", composer))
-    for number in range(references):
-        composer = compose()
-        composer.add_reference_question(answerable=number % 4 != 0)
-        questions.append(_last("reference", composer))
-    for talk in corpus.small_talk.values():
-        for _ in range(14):
-            composer = compose()
-            composer.add_small_talk(talk.id)
-            questions.append(_last("small_talk", composer, told=composer.persona_told()))
-    for _ in range(refusals):
-        composer = compose()
-        composer.add_out_of_scope()
-        questions.append(_last("refusal", composer))
-    return questions
-
-
-def read_human_questions(path: Path, corpus: Corpus) -> list[Question]:
-    """Read questions typed by hand: lines of {"intent", "question", "entity"}.
-
-    Raises:
-        ValueError: a line names an intent that the corpus does not have.
-    """
-    questions = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        row = json.loads(line)
-        if row["intent"] != "out_of_scope" and row["intent"] not in corpus.intents:
-            raise ValueError(f"{path.name}, line {number}: expected an intent of the corpus, found '{row['intent']}'; mend the line")
-        wanted = Turn(kind=_human_kind(row, corpus), topic=row["intent"], user=row["question"], reply="", entity=row["entity"])
-        questions.append(Question(suite="human", prompt=build_messages(None, [], row["question"]), wanted=wanted))
-    return questions
-
-
-def _human_kind(row: dict[str, str | None], corpus: Corpus) -> TurnKind:
-    intent = corpus.intents.get(str(row["intent"]))
-    if intent is None:
-        return TurnKind.REFUSAL
-    return TurnKind.CLARIFY if intent.entity is not None and row["entity"] is None else TurnKind.ANSWER
-
-
-def _last(suite: str, composer: Composer, *, told: tuple[str, ...] = ()) -> Question:
-    dialogue = composer.dialogue()
-    return Question(suite=suite, prompt=dialogue.messages()[:-1], wanted=dialogue.turns[-1], told=told)
-
-
 def answer_all(questions: Sequence[Question], answer: AnswerPrompts, reader: Reader) -> list[Answered]:
     """Have all questions answered and the replies read."""
     replies = answer([question.prompt for question in questions])
@@ -171,24 +94,34 @@ def score(answered: Sequence[Answered]) -> dict[str, float]:
     by_suite: dict[str, list[Answered]] = {}
     for one in answered:
         by_suite.setdefault(one.question.suite, []).append(one)
-    intents, references = by_suite["intent"], by_suite["reference"]
+    intents, follow_ups, references = by_suite["intent"], by_suite["follow_up"], by_suite["reference"]
     named = [one for one in intents if one.question.wanted.entity is not None]
-    follow_ups = by_suite["follow_up"]
-    told = [one for one in by_suite["small_talk"] if one.question.told and one.question.wanted.topic == "identity"]
+    found = [one for one in references if one.question.wanted.kind is TurnKind.REFERENCE]
+    declined = [one for one in references if one.question.wanted.kind is not TurnKind.REFERENCE]
+    unseen = [one for one in found if one.question.unseen_topic]
     return {
         "questions": float(len(answered)),
         "intent_accuracy": _share(one.is_right_topic for one in intents),
         "entity_accuracy": _share(one.names_entity for one in named),
-        "follow_up_accuracy": _share(one.is_right_topic and (one.question.wanted.entity is None or one.names_entity) for one in follow_ups),
+        "clarify_accuracy": _share(one.is_right_topic for one in by_suite["clarify"]),
+        "follow_up_accuracy": _share(_is_right_follow_up(one) for one in follow_ups),
         "reference_accuracy": _share(one.states_facts for one in references),
-        "reference_found": _share(one.states_facts for one in references if one.question.wanted.kind is TurnKind.REFERENCE),
-        "reference_declined": _share(one.states_facts for one in references if one.question.wanted.kind is not TurnKind.REFERENCE),
+        "reference_found": _share(one.states_facts for one in found),
+        "reference_unseen_topics": _share(one.states_facts for one in unseen),
+        "reference_declined": _share(one.states_facts for one in declined),
         "distractor_errors": _share(one.states_distractor for one in references),
+        "long_reference": _share(one.states_facts for one in by_suite["long_reference"]),
+        "long_follow_up": _share(_is_right_follow_up(one) for one in by_suite["long_follow_up"]),
         "small_talk": _share(one.is_right_topic for one in by_suite["small_talk"]),
-        "persona_honoured": _share(all(states(one.reply, value) for value in one.question.told) for one in told),
+        "persona_honoured": _share(all(states(one.reply, value) for value in one.question.told) for one in by_suite["identity"]),
         "refusal": _share(one.is_refusal for one in by_suite["refusal"]),
+        "refusal_near": _share(one.is_refusal for one in by_suite["refusal_near"]),
         "wrong_refusal": _share(one.is_refusal for one in (*intents, *follow_ups)),
     }
+
+
+def _is_right_follow_up(one: Answered) -> bool:
+    return one.is_right_topic and (one.question.wanted.entity is None or one.names_entity)
 
 
 def score_human(answered: Sequence[Answered]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from rich.progress import Progress
 from assistant.engine.base_model import BaseModel, Quantisation, load_base_model
 from assistant.prompt import Message
 from trainer.evaluation import generate_replies
-from trainer.support_base import evaluation
+from trainer.support_base import evaluation, suites
 from trainer.support_base.corpus import Corpus, load_corpus
 from trainer.support_base.evaluation import Answered
 from trainer.support_base.reading import Reader
@@ -30,14 +30,12 @@ def measure_base(folder: Path, *, seed: int, human_questions: Path, progress: Pr
     """Measure a base; takes some minutes on two cores."""
     corpus = load_corpus()
     reader = Reader(corpus)
-    drawn = evaluation.draw_questions(corpus, seed)
+    drawn = suites.draw_questions(corpus, seed)
     quantised = load_base_model(folder)
     answered = evaluation.answer_all(drawn, _answerer(quantised, progress, "nf4"), reader)
     scores = evaluation.score(answered)
-    by_hand: list[Answered] = []
-    if human_questions.exists():
-        by_hand = _answer_human(human_questions, corpus, quantised, progress, reader)
-        scores |= evaluation.score_human(by_hand)
+    by_hand = _answer_human(human_questions, corpus, quantised, progress, reader)
+    scores |= evaluation.score_human(by_hand)
     plain = load_base_model(folder, quantisation=Quantisation.NONE)
     scores |= evaluation.agreement(answered, evaluation.answer_all(drawn, _answerer(plain, progress, "bf16"), reader))
     scores["folder_mb"] = round(sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 1e6, 2)
@@ -76,7 +74,7 @@ def _to_row(one: Answered) -> dict[str, object]:
 
 
 def _answer_human(path: Path, corpus: Corpus, base: BaseModel, progress: Progress, reader: Reader) -> list[Answered]:
-    questions = evaluation.read_human_questions(path, corpus)
+    questions = suites.read_human_questions(path, corpus)
     return evaluation.answer_all(questions, _answerer(base, progress, "by hand"), reader)
 
 

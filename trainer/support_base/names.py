@@ -58,7 +58,7 @@ light strip|alarm panel|sensor|garage opener|power bank|charger|mower|air purifi
 PLAN_WORDS = """Basic Starter Solo Plus Pro Premium Family Team Business Enterprise Growth Studio Essential Standard Advanced Personal Silver Gold
 Platinum Bronze Student Freelance Agency Scale Unlimited Lite Core Max Flex Home Office Creator Founder Classic Comfort Power Smart""".split()
 PLAN_SUFFIXES = "Plus Max XL 2 100 500 Annual Lite Pro Duo".split()
-CITIES = """London|Manchester|Leeds|Bristol|Glasgow|Cardiff|Dublin|Cork|Paris|Lyon|Marseille|Toulouse|Nantes|Bordeaux|Berlin|Hamburg|Munich|Cologne|
+CITIES = """London|Manchester|Leeds|Bristol|Glasgow|Cardiff|Dublin|Paris|Lyon|Marseille|Toulouse|Nantes|Bordeaux|Berlin|Hamburg|Munich|Cologne|
 Leipzig|Dresden|Stuttgart|Bremen|Vienna|Graz|Zurich|Geneva|Basel|Bern|Rome|Milan|Turin|Naples|Bologna|Florence|Madrid|Barcelona|Valencia|
 Seville|Bilbao|Malaga|Lisbon|Porto|Brussels|Antwerp|Ghent|Amsterdam|Rotterdam|Utrecht|Copenhagen|Aarhus|Oslo|Bergen|Stockholm|Malmo|Gothenburg|
 Helsinki|Tampere|Tallinn|Riga|Vilnius|Warsaw|Krakow|Gdansk|Prague|Brno|Bratislava|Budapest|Zagreb|Ljubljana|Athens|Sofia|Bucharest|Istanbul|
@@ -66,7 +66,7 @@ Ankara|Cairo|Casablanca|Tunis|Lagos|Accra|Nairobi|Cape Town|Durban|Dubai|Doha|Mu
 Seoul|Busan|Tokyo|Osaka|Kyoto|Taipei|Sydney|Melbourne|Brisbane|Perth|Auckland|Wellington|New York|Boston|Chicago|Denver|Dallas|Austin|Houston|
 Seattle|Portland|Phoenix|Atlanta|Miami|Orlando|Detroit|Cleveland|Columbus|Nashville|Memphis|San Diego|San Jose|Oakland|Toronto|Montreal|Ottawa|
 Vancouver|Calgary|Halifax|Mexico City|Monterrey|Bogota|Lima|Quito|Santiago|Montevideo|Buenos Aires|Cordoba|Recife|Salvador|Curitiba|Springfield|
-Richmond|Oxford|Cambridge|York|Bath|Exeter|Norwich|Derby|Aberdeen|Dundee|Belfast|Galway|Limerick|Lille|Rennes|Nice|Kiel|Bonn|Ulm|Mainz|Linz|
+Richmond|Oxford|Cambridge|York|Exeter|Norwich|Derby|Aberdeen|Dundee|Belfast|Galway|Limerick|Lille|Rennes|Kiel|Bonn|Ulm|Mainz|Linz|
 Salzburg|Verona|Padua|Genoa|Granada|Toledo|Braga|Leuven|Delft|Odense|Uppsala|Turku""".replace("\n", "").split("|")
 COUNTRIES = """Austria|Belgium|Bulgaria|Croatia|Cyprus|Denmark|Estonia|Finland|France|Germany|Greece|Hungary|Iceland|Ireland|Italy|Latvia|Lithuania|
 Luxembourg|Malta|the Netherlands|Norway|Poland|Portugal|Romania|Serbia|Slovakia|Slovenia|Spain|Sweden|Switzerland|Turkey|Ukraine|the UK|Scotland|
@@ -77,7 +77,7 @@ Armenia|Moldova|Monaco|Andorra|Jamaica|Cuba|Costa Rica|the Philippines|Indonesia
 ).split("|")
 APPS = """Slack|Google Calendar|Outlook|Trello|Asana|Notion|Jira|Dropbox|Google Drive|OneDrive|Zoom|Teams|Salesforce|HubSpot|Zapier|Shopify|
 WordPress|Mailchimp|Stripe|QuickBooks|Xero|Airtable|Evernote|Todoist|GitHub|GitLab|Discord|Telegram|WhatsApp|Alexa|Google Home|Apple Health|
-Spotify|Figma|Miro|Monday|ClickUp|Zendesk|Intercom|Excel|Google Sheets|Basecamp|Pipedrive|Webflow|Wix|Strava|Garmin|HomeKit|IFTTT|SAP""".replace(
+Spotify|Figma|Miro|ClickUp|Zendesk|Intercom|Excel|Google Sheets|Basecamp|Pipedrive|Webflow|Wix|Strava|Garmin|HomeKit|IFTTT|SAP""".replace(
     "\n", ""
 ).split("|")
 METHODS = """PayPal|Apple Pay|Google Pay|Klarna|Visa|Mastercard|American Express|a bank transfer|direct debit|cash|a debit card|a gift card|invoice|
@@ -103,9 +103,9 @@ Repairs|Bookings|Invoices|Wallet|Personal details|Communication|System|Storage|A
 ).split("|")
 MENU_LAST = """Manage|Edit|Details|History|Options|Change|Advanced|Add new|Tools|Status|Overview|Reset|Export|Archive|Active|Limits|Requests|
 Schedule|Preferences|New request""".replace("\n", "").split("|")
-BUTTONS = """Save changes|Confirm|Continue|Start now|Send request|New request|Get help|Edit|Manage|Update|Change|Remove|Add new|Request a copy|
-Send again|Next step|Begin|Apply|Submit|Open form|Check now|Restore|Switch|Select|Choose|Details|More options|Accept|Finish|Try again|
-Get link|Create|Move|Print label|Download|Contact us|Reserve|Review|Turn on|Turn off""".replace("\n", "").split("|")
+BUTTONS = """Save changes|Confirm|Continue|Start now|Send request|New request|Get help|Edit|Manage|Update|Change|Add new|Request a copy|
+Send again|Next step|Begin|Apply|Submit|Open form|Check now|Restore|Switch|Select|Details|More options|Accept|Finish|Try again|
+Get link|Create|Move|Download|Contact us|Reserve|Review|Send|Open""".replace("\n", "").split("|")
 STREET_FIRST = """Mill Church Station High Park River Queen King Market Bridge Garden Castle Harbor Chapel School Victoria North South Oak Elm Maple
 Cedar Lake Hill Forest Mason Baker Weaver Potter Canal Dock Abbey Priory Meadow Orchard""".split()
 STREET_LAST = "Street Lane Road Avenue Square Way Row Court Place Walk Gate Drive".split()
@@ -117,7 +117,7 @@ TEAMS = """the returns desk|the billing team|the service team|the repair worksho
 the shipping team|the accounts team|the technical team|the booking desk|the sales team|the care team|the warranty team|the front office""".replace(
     "\n", ""
 ).split("|")
-PARTS = """the power button|the reset button|the side button|the small hole on the back|the mode key|the top button|the volume-down key|the pairing key|
+PARTS = """the power button|the reset button|the side button|the set key|the mode key|the top button|the volume-down key|the pairing key|
 the menu key|the round button|the switch on the bottom|the home button|the button under the cover|the plus key""".replace("\n", "").split(
     "|"
 )

@@ -1,9 +1,20 @@
 """How a base is pretrained, and what a running build reports. Pure."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 # The context of the base, in tokens.
 MAX_LENGTH = 2048
+
+
+class OtherBuildError(Exception):
+    """A folder holds a build of another plan or corpus."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"Expected in {folder} a build of the same plan and corpus, or nothing. Found another one. "
+            "Give another --out, or delete the folder."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,25 +22,27 @@ class Plan:
     """How long and how to pretrain.
 
     `tokens_per_step` counts real (not padding) tokens of one optimizer step; `micro_batch_tokens` bounds what one forward pass
-    holds, padding included. Up to the share `simple_until` of the steps all dialogues are single questions, from `mixed_from` on
-    they are of all kinds, between them the mixture shifts evenly: in short contexts the model finds out early that the question
-    decides the reply (measured: without this, 4 M tokens taught it the answers but not which question wants which).
+    holds, padding included. Up to the share `simple_until` of the steps all dialogues are single questions; from `mixed_from` on
+    the share `mixed_most` of them is of all kinds; between the two it rises evenly. Single questions are many for their tokens:
+    which question wants which answer is what needs the most examples.
     """
 
     seed: int = 1
-    steps: int = 2800
+    steps: int = 5800
     tokens_per_step: int = 4096
-    micro_batch_tokens: int = 4096
+    micro_batch_tokens: int = 1100
     learning_rate: float = 4e-3
     warmup_share: float = 0.02
     weight_decay: float = 0.05
-    simple_until: float = 0.08
-    mixed_from: float = 0.25
+    simple_until: float = 0.05
+    mixed_from: float = 0.2
+    mixed_most: float = 0.7
     tokenizer_dialogues: int = 30_000
 
     def mixed_share(self, progress: float) -> float:
         """Return which share of the dialogues is of all kinds at this progress (0 to 1) of the build."""
-        return min(1.0, max(0.0, (progress - self.simple_until) / (self.mixed_from - self.simple_until)))
+        rise = (progress - self.simple_until) / (self.mixed_from - self.simple_until)
+        return self.mixed_most * min(1.0, max(0.0, rise))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

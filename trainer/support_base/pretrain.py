@@ -25,7 +25,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from trainer.support_base.batches import IGNORED, Batch, Encoder, Steps
+from trainer.support_base.batches import Batch, Encoder, Steps
 from trainer.support_base.corpus import Corpus
 from trainer.support_base.dialogues import draw_dialogue
 from trainer.support_base.muon import Muon
@@ -61,33 +61,34 @@ def train_own_tokenizer(corpus: Corpus, plan: Plan) -> PreTrainedTokenizerFast:
     return train_tokenizer(texts, max_length=MAX_LENGTH)
 
 
-def reply_loss(model: LlamaForCausalLM, batch: Batch) -> tuple[Tensor, int]:
-    """Return the summed cross entropy over the labelled tokens and their number; the head runs on these positions only."""
-    hidden = model.model(input_ids=batch["input_ids"]).last_hidden_state
-    targets = batch["labels"][:, 1:]  # (rows, length - 1)
-    wanted = targets != IGNORED
-    logits = model.lm_head(hidden[:, :-1][wanted])  # (labelled, vocabulary)
-    return nn.functional.cross_entropy(logits.float(), targets[wanted], reduction="sum"), int(wanted.sum())
+def reply_loss(model: LlamaForCausalLM, batch: Batch) -> tuple[Tensor, float]:
+    """Return the weighted sum of the cross entropy over the targets and the sum of weights; the head runs on the targets only."""
+    hidden = model.model(input_ids=batch["input_ids"]).last_hidden_state  # (rows, length, width)
+    weights = batch["weights"][:, 1:]  # (rows, length - 1)
+    is_target = weights > 0
+    logits = model.lm_head(hidden[:, :-1][is_target])  # (targets, vocabulary)
+    losses = nn.functional.cross_entropy(logits.float(), batch["input_ids"][:, 1:][is_target], reduction="none")
+    return (losses * weights[is_target]).sum(), float(weights.sum())
 
 
 class _StepTrainer(Trainer):
-    """A Trainer whose item of data is a whole optimizer step: it runs the micro-batches and averages over all labelled tokens."""
+    """A Trainer whose item of data is a whole optimizer step: it runs the micro-batches and averages over all targets."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         model.train()
-        labelled = sum(int((batch["labels"][:, 1:] != IGNORED).sum()) for batch in inputs)
+        weight = sum(float(batch["weights"][:, 1:].sum()) for batch in inputs)
         total = torch.zeros(())
         for drawn in inputs:
             batch = self._prepare_inputs(drawn)
             with self.compute_loss_context_manager():
                 loss, _ = reply_loss(self.accelerator.unwrap_model(model), batch)
-            self.accelerator.backward(loss / labelled)
+            self.accelerator.backward(loss / weight)
             total = total + loss.detach().cpu()
             self.tokens_seen += int((drawn["input_ids"] != 0).sum())
-        return total / labelled
+        return total / weight
 
     tokens_seen: int = 0
 

@@ -40,29 +40,30 @@ class Reader:
     """Knows every phrasing of the corpus; reading one reply takes about a millisecond."""
 
     def __init__(self, corpus: Corpus) -> None:
+        lists = corpus.common["reply"]
+        self._openings = (*lists["apologise"], *lists["greet_back"], *lists["willing"])
+        self._closings = lists["closings"]
         self._phrasings = [
             _Phrasing(kind, topic, follow_up, template, compile_pattern(template, _pattern_of), _anchor(template))
             for kind, topic, follow_up, template in _phrasings_of(corpus)
         ]
 
     def read(self, reply: str) -> Reading | None:
-        """Return what the reply says, the longest phrasing where several fit, or None if it is none of the corpus."""
-        found = [
-            (len(match[0]), phrasing, match)
-            for phrasing in self._phrasings
-            if phrasing.anchor in reply and (match := phrasing.pattern.search(reply)) is not None
-        ]
-        if not found:
-            return None
-        _, phrasing, match = max(found, key=lambda hit: hit[0])
-        return Reading(
-            kind=phrasing.kind,
-            topic=phrasing.topic,
-            follow_up=phrasing.follow_up,
-            phrasing=phrasing.template,
-            values=match.groupdict(),
-            masked=reply[: match.start()] + phrasing.template + reply[match.end() :],
-        )
+        """Return what the reply says, or None if it is not one phrasing of the corpus from end to end, known opening and closing aside."""
+        opening = next((text for text in self._openings if reply.startswith(f"{text} ")), "")
+        closing = next((text for text in self._closings if reply.endswith(f" {text}")), "")
+        core = reply[len(opening) : len(reply) - len(closing)].strip()
+        for phrasing in self._phrasings:
+            if phrasing.anchor in core and (match := phrasing.pattern.fullmatch(core)) is not None:
+                return Reading(
+                    kind=phrasing.kind,
+                    topic=phrasing.topic,
+                    follow_up=phrasing.follow_up,
+                    phrasing=phrasing.template,
+                    values=match.groupdict(),
+                    masked=" ".join(part for part in (opening, phrasing.template, closing) if part),
+                )
+        return None
 
 
 def _phrasings_of(corpus: Corpus) -> Iterator[tuple[TurnKind, str, str | None, str]]:

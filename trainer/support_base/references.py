@@ -11,6 +11,7 @@ from trainer.support_base.turns import Turn, TurnKind
 from trainer.support_base.voice import Voice
 
 _VERBATIM_SHARE = 0.35
+PERSON = "talk_to_person"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +36,19 @@ class ReferenceQuestions:
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
         self._rng = voice.rng
-        self._sources: tuple[Intent | Knowledge, ...] = (*voice.corpus.intents.values(), *voice.corpus.knowledge.values())
+        self._sources: tuple[Intent | Knowledge, ...] = (
+            *voice.corpus.intents.values(),
+            *voice.corpus.knowledge_of(held_out=voice.held_out),
+        )
 
     def about_intent(self, intent: Intent, *, answerable: bool) -> Turn:
         """Ask about an intent; half of the entities stand beside a passage about the same thing for another name."""
         rng, voice = self._rng, self._voice
-        templates = intent.held_out if voice.held_out else intent.questions_naming_entity(named=intent.entity is not None)
+        answerable = answerable or intent.id == PERSON  # the wish for a person is never declined
+        templates = intent.held_out if voice.held_out else intent.questions
         wording = voice.type_question(rng.choice(templates))
-        facts = voice.draw_values(intent.answers[0], {} if intent.entity is None else {intent.entity: voice.draw_entity(intent.entity)})
+        name = {} if intent.entity is None else {intent.entity: voice.type_name(voice.draw_entity(intent.entity), wording)}
+        facts = voice.draw_values(intent.answers[0], name)
         verbatim = fill_slots(rng.choice(intent.answers), facts) if rng.random() < _VERBATIM_SHARE else None
         if verbatim is not None:
             passage = _pair(fill_slots(pick_alternatives(rng.choice(templates), rng), facts), verbatim)
@@ -55,6 +61,11 @@ class ReferenceQuestions:
         asked = _Asked(source=intent, wording=wording, facts=facts, told=told, passage=passage, verbatim=verbatim)
         return self._ask(asked, near, answerable=answerable)
 
+    def before(self, question: str, *, topic: str) -> tuple[str, tuple[str, ...]]:
+        """Put one to three passages about something else before a message that needs none; return it with the passages' values."""
+        others = [self._draw_other_passage(topic) for _ in range(self._rng.choice((1, 2, 3)))]
+        return add_reference([text for text, _ in others], question), tuple(value for _, found in others for value in found)
+
     def about_knowledge(self, topic: Knowledge, *, answerable: bool) -> Turn:
         """Ask about what no intent knows."""
         rng, voice = self._rng, self._voice
@@ -63,7 +74,7 @@ class ReferenceQuestions:
         answer = rng.choice(topic.answers)
         verbatim = fill_slots(answer, facts) if rng.random() < _VERBATIM_SHARE else None
         if verbatim is not None:
-            passage = _pair(fill_slots(rng.choice(topic.questions), facts) + "?", verbatim)
+            passage = _pair(fill_slots(rng.choice(topic.questions), facts), verbatim)
         else:
             passage = fill_slots(rng.choice(topic.passages), facts)
         in_questions = {slot for question in topic.questions for slot in slots_of(question)}

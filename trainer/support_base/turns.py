@@ -24,7 +24,7 @@ class Turn:
 
     `topic` is the intent, kind of small talk, topic of knowledge or out-of-scope topic; `entity` is the name that the reply must
     say, or None; `follow_up` is the kind of follow-up, or None; `facts` are the values that the reply must take from the reference
-    block and `distractors` the values in the block that it must not.
+    block and `distractors` the values in the block that it must not; `invented` are the values in the reply that nothing told.
     """
 
     kind: TurnKind
@@ -35,6 +35,7 @@ class Turn:
     follow_up: str | None = None
     facts: tuple[str, ...] = ()
     distractors: tuple[str, ...] = ()
+    invented: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from trainer.support_base.surface import Tone, Wording
 
 # The first phrasing of the order that a tone prefers is taken mostly; longer lists than this share the last weight.
 _PHRASING_WEIGHTS = (0.7, 0.14, 0.09, 0.07, 0.05, 0.05)
+_LOWER_NAME_SHARE = 0.3
 # How a name is said where a follow-up consists of little else.
 _SAID_AS = {
     "product": "(the|the|my|) {product}",
@@ -76,6 +77,12 @@ class Voice:
                     drawn[slot] = value
         return drawn
 
-    def fill(self, template: str, known: Mapping[str, str]) -> str:
-        """Fill a template, drawing what is not known."""
-        return fill_slots(template, self.draw_values(template, known))
+    def fill(self, template: str, known: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+        """Fill a template, drawing what is not known; return the text and what was drawn."""
+        found = self.draw_values(template, known)
+        return fill_slots(template, found), tuple(value for slot, value in found.items() if slot not in known)
+
+    def type_name(self, name: str, wording: Wording) -> str:
+        """Type a name as this person would: in a message all in lower case it often is, too."""
+        is_lower = wording.text == wording.text.lower() and self.rng.random() < _LOWER_NAME_SHARE
+        return name.lower() if is_lower else name

@@ -1,5 +1,9 @@
 import errno
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +24,15 @@ from transformers import (
 
 from assistant.engine import base_model
 from assistant.engine.base_model import Quantisation, load_base_model
-from assistant.errors import BaseCorruptError, BaseNotFoundError, BaseUnsupportedError, NoDiskSpaceError
+from assistant.errors import (
+    BaseCorruptError,
+    BaseNotFoundError,
+    BaseUnsupportedError,
+    BundledBaseMissingError,
+    DeviceError,
+    NoDiskSpaceError,
+    NoMemoryError,
+)
 
 _SHAPE: dict[str, Any] = {
     "hidden_size": 64,
@@ -71,6 +83,37 @@ def test_the_revision_follows_the_content(tiny_base: Path, tmp_path: Path) -> No
     revision = load_base_model(tiny_base).revision
     assert load_base_model(same).revision == revision
     assert load_base_model(changed).revision != revision
+
+
+@pytest.mark.parametrize("name", ["build.json", "README.md", "measures.json"])
+def test_the_revision_does_not_follow_files_that_the_model_does_not_read(name: str, tiny_base: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_base, tmp_path / "base")
+    (folder / name).write_text("{}")
+    assert load_base_model(folder).revision == load_base_model(tiny_base).revision
+
+
+def test_a_model_of_the_hub_is_loaded_at_one_commit(tiny_base: Path, tmp_path: Path) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "hub" / "models--someone--tiny"
+    shutil.copytree(tiny_base, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    script = "from assistant.engine.base_model import load_base_model; print(load_base_model('someone/tiny', device='cpu').revision)"
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert result.stdout.strip() == commit, result.stderr
+
+
+def test_a_bundled_base_that_is_not_there_says_how_to_make_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(base_model, "BUNDLED_BASE", tmp_path)
+    with pytest.raises(BundledBaseMissingError, match=r"python -m trainer\.support_base build"):
+        load_base_model(tmp_path)
+
+
+@pytest.mark.parametrize("device", ["nonsense", "meta", "-1", f"cuda:{torch.cuda.device_count()}"])
+def test_a_device_that_does_not_exist_is_named(device: str, tiny_base: Path) -> None:
+    with pytest.raises(DeviceError, match=rf"Found '{device}'.*Set ERRATA_DEVICE to cpu"):
+        load_base_model(tiny_base, device=device)
 
 
 def test_a_missing_folder_is_named() -> None:
@@ -128,10 +171,60 @@ def test_a_base_without_chat_template_is_refused(tiny_base: Path, tmp_path: Path
         load_base_model(folder)
 
 
-def test_a_full_disk_while_fetching_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize("field", ["intermediate_size", "vocab_size"])
+@pytest.mark.parametrize("quantisation", Quantisation)
+def test_weights_of_another_shape_than_the_config_are_reported_as_damage(
+    field: str, quantisation: Quantisation, tiny_base: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_base, tmp_path / "base")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, field: config[field] + 64}))
+    with pytest.raises(BaseCorruptError, match=r"have another shape than config\.json says, among them"):
+        load_base_model(folder, quantisation=quantisation)
 
-    monkeypatch.setattr(base_model.AutoConfig, "from_pretrained", refuse)
+
+def test_a_config_with_an_impossible_value_is_reported_as_damage(tiny_base: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_base, tmp_path / "base")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": "two"}))
+    with pytest.raises(BaseCorruptError, match="num_hidden_layers"):
+        load_base_model(folder)
+
+
+def refuse_with(error: Exception, cause: Exception | None = None) -> Callable[..., None]:
+    def refuse(*_: object, **__: object) -> None:
+        raise error from cause
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), None),
+        (RuntimeError("fetching failed"), OSError(errno.ENOSPC, "No space left on device")),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), None),
+    ],
+)
+def test_a_full_disk_is_said_in_a_sentence_however_deep_it_is_hidden(
+    error: Exception, cause: Exception | None, monkeypatch: pytest.MonkeyPatch, tiny_base: Path
+) -> None:
+    monkeypatch.setattr(base_model.AutoTokenizer, "from_pretrained", refuse_with(error, cause))
     with pytest.raises(NoDiskSpaceError, match="Free some space, or set HF_HOME"):
-        load_base_model("someone/large")
+        load_base_model(tiny_base)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_too_little_memory_is_said_in_a_sentence(error: Exception, monkeypatch: pytest.MonkeyPatch, tiny_base: Path) -> None:
+    monkeypatch.setattr(base_model.AutoModelForCausalLM, "from_pretrained", refuse_with(error))
+    with pytest.raises(NoMemoryError, match="Expected enough memory on cpu for a base model"):
+        load_base_model(tiny_base, device="cpu")
+
+
+def test_a_package_that_a_tokenizer_needs_is_named(monkeypatch: pytest.MonkeyPatch, tiny_base: Path) -> None:
+    refuse = refuse_with(ValueError("no tokenizer"), ModuleNotFoundError("No module named 'sentencepiece'"))
+    monkeypatch.setattr(base_model.AutoTokenizer, "from_pretrained", refuse)
+    with pytest.raises(BaseUnsupportedError, match="a package that is not installed: No module named 'sentencepiece'"):
+        load_base_model(tiny_base)

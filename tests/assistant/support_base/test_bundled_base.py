@@ -7,18 +7,19 @@ from assistant.engine.base_model import BUNDLED_BASE, BaseModel
 from assistant.engine.live import count_prompt_tokens
 from assistant.prompt import build_messages
 from trainer.evaluation import generate_replies
-from trainer.support_base import evaluation
+from trainer.support_base import evaluation, suites
 from trainer.support_base.corpus import Corpus
 from trainer.support_base.evaluation import states
 from trainer.support_base.reading import Reader
+from trainer.support_base.suites import Counts
 
-CONFIG = json.loads((BUNDLED_BASE / "config.json").read_text())
+COUNTS = Counts(per_intent=2, clarify_per_intent=1, references=120, long_contexts=10, per_small_talk=4, identity=20, refusals=40)
 
 
 @pytest.fixture(scope="module")
 def scores(bundled_base: BaseModel, corpus: Corpus) -> dict[str, float]:
     """Scores of a seed that the model card does not use, on about 700 questions; the full measure is `… evaluate`."""
-    questions = evaluation.draw_questions(corpus, 7, per_intent=2, references=120, refusals=80)
+    questions = suites.draw_questions(corpus, 7, COUNTS)
     answered = evaluation.answer_all(questions, lambda prompts: generate_replies(bundled_base, prompts), Reader(corpus))
     return evaluation.score(answered)
 
@@ -32,15 +33,18 @@ def ask(bundled_base: BaseModel) -> Callable[..., str]:
     return answer
 
 
+@pytest.mark.usefixtures("bundled_base")
 def test_the_folder_is_small_and_holds_no_code() -> None:
     assert sum(path.stat().st_size for path in BUNDLED_BASE.iterdir()) <= 16e6
     assert {path.suffix for path in BUNDLED_BASE.iterdir()} <= {".json", ".safetensors", ".jinja", ".md"}
 
 
+@pytest.mark.usefixtures("bundled_base")
 def test_it_is_a_plain_llama_with_a_context_of_2048_tokens() -> None:
-    assert CONFIG["architectures"] == ["LlamaForCausalLM"]
-    assert CONFIG["max_position_embeddings"] == 2048
-    assert CONFIG["dtype"] == "bfloat16"
+    config = json.loads((BUNDLED_BASE / "config.json").read_text())
+    assert config["architectures"] == ["LlamaForCausalLM"]
+    assert config["max_position_embeddings"] == 2048
+    assert config["dtype"] == "bfloat16"
 
 
 def test_it_has_five_to_seven_and_a_half_million_parameters(bundled_base: BaseModel) -> None:

@@ -1,13 +1,15 @@
 from dataclasses import replace
 from random import Random
 
+import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from trainer.support_base.batches import IGNORED, Encoder, Steps
+from trainer.support_base.batches import INVENTED_WEIGHT, Encoder, Steps
 from trainer.support_base.corpus import Corpus
-from trainer.support_base.dialogues import draw_dialogue
+from trainer.support_base.dialogues import draw_dialogue, draw_simple_dialogue
 from trainer.support_base.plan import MAX_LENGTH, Plan
+from trainer.support_base.turns import Dialogue, Turn, TurnKind
 
 PLAN = Plan(steps=4, tokens_per_step=600, micro_batch_tokens=400)
 
@@ -17,21 +19,20 @@ def test_encoding_a_dialogue_equals_rendering_the_chat_template(corpus: Corpus, 
     for seed in range(40):
         dialogue = draw_dialogue(corpus, Random(seed))
         text = tokenizer.apply_chat_template(dialogue.messages(), tokenize=False)
-        assert encoder.encode(dialogue)[0] == tokenizer(text, add_special_tokens=False)["input_ids"][:MAX_LENGTH]
+        assert encoder.encode(dialogue).ids == tokenizer(text, add_special_tokens=False)["input_ids"][:MAX_LENGTH]
 
 
-def test_only_replies_and_their_ends_are_labelled(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
+def test_only_replies_and_their_ends_are_targets(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
     dialogue = draw_dialogue(corpus, Random(3))
-    ids, labels = Encoder(tokenizer).encode(dialogue)
-    assert all(label in {IGNORED, token} for token, label in zip(ids, labels, strict=True))
-    said = tokenizer.decode([label for label in labels if label != IGNORED])
+    row = Encoder(tokenizer).encode(dialogue)
+    said = tokenizer.decode([token for token, weight in zip(row.ids, row.weights, strict=True) if weight > 0])
     assert said == "".join(turn.reply + tokenizer.eos_token for turn in dialogue.turns)
 
 
 def test_at_least_a_tenth_of_the_tokens_stands_in_sequences_of_1024_and_more(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
     encoder = Encoder(tokenizer)
-    lengths = [len(encoder.encode(draw_dialogue(corpus, Random(f"long:{seed}")))[0]) for seed in range(2500)]
-    assert sum(length for length in lengths if length >= 1024) / sum(lengths) >= 0.12, "pretraining begins with short ones: some to spare"
+    lengths = [len(encoder.encode(draw_dialogue(corpus, Random(f"long:{seed}"))).ids) for seed in range(2500)]
+    assert sum(length for length in lengths if length >= 1024) / sum(lengths) >= 0.15, "pretraining begins with short ones: some to spare"
 
 
 def test_a_step_is_drawn_from_the_seed_and_its_number_alone(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -46,5 +47,28 @@ def test_a_micro_batch_stays_within_its_tokens(corpus: Corpus, tokenizer: PreTra
         assert batch["input_ids"].numel() <= 400 or batch["input_ids"].shape[0] == 1
 
 
+def test_a_value_that_nothing_told_weighs_little_and_one_that_the_block_told_fully(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    encoder = Encoder(tokenizer)
+
+    def light_text(turn: Turn) -> str:
+        row = encoder.encode(Dialogue(system=None, turns=(turn,)))
+        return tokenizer.decode([token for token, weight in zip(row.ids, row.weights, strict=True) if weight == INVENTED_WEIGHT])
+
+    said = "Delivery to Leeds takes 12 days and costs $12.50."
+    turn = Turn(kind=TurnKind.ANSWER, topic="x", user="Leeds?", reply=said, entity="Leeds", invented=("12", "$12.50"))
+    assert light_text(turn).replace(" ", "") in {"12$12.50", "1212.50"}
+    assert light_text(replace(turn, invented=())) == ""
+
+
 def test_building_starts_with_single_questions_and_ends_with_all_kinds() -> None:
-    assert [PLAN.mixed_share(progress) for progress in (0.0, 0.08, 0.165, 0.25, 1.0)] == [0.0, 0.0, 0.5, 1.0, 1.0]
+    shares = [PLAN.mixed_share(progress) for progress in (0.0, 0.05, 0.125, 0.2, 1.0)]
+    assert shares == pytest.approx([0.0, 0.0, 0.35, 0.7, 0.7])
+
+
+def test_a_cut_reply_keeps_the_prompt_and_its_beginning(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
+    row = Encoder(tokenizer).encode(draw_simple_dialogue(corpus, Random(2)))
+    cut = row.cut_reply(5)
+    assert row.ids[: len(cut.ids)] == cut.ids
+    assert sum(weight > 0 for weight in cut.weights) == 5

@@ -5,7 +5,7 @@ import pytest
 
 from assistant.engine.base_model import load_base_model
 from trainer.support_base.building import build_base
-from trainer.support_base.plan import Progress
+from trainer.support_base.plan import OtherBuildError, Progress
 
 
 @pytest.mark.slow
@@ -17,5 +17,5 @@ def test_a_build_ends_in_a_folder_that_the_ordinary_loader_takes(tmp_path: Path)
     assert base.model.generation_config.do_sample is False
     built = json.loads((folder / "build.json").read_text())
     assert (built["seed"], built["steps"]) == (3, 1)
-    with pytest.raises(FileExistsError, match="a build of the same plan, found another one"):
+    with pytest.raises(OtherBuildError, match="Found another one"):
         build_base(tmp_path, steps=2, seed=3, publish=reports.append)

@@ -29,9 +29,42 @@ def test_the_corpus_is_as_broad_as_promised(corpus: Corpus) -> None:
 def test_every_template_is_well_formed_and_every_slot_known(corpus: Corpus) -> None:
     known = set(FACTS) | ENTITY_KINDS
     for intent in corpus.intents.values():
-        for template in (*intent.questions, *intent.held_out, *intent.answers, *intent.passages, *sum(intent.follow_ups.values(), ())):
+        for template in (
+            *intent.questions,
+            *intent.held_out,
+            *intent.unnamed,
+            *intent.held_out_unnamed,
+            *intent.answers,
+            *intent.passages,
+            *sum(intent.follow_ups.values(), ()),
+        ):
             grammar.pick_alternatives(template, Random(1))
             assert {kind_of(slot) for slot in grammar.slots_of(template)} <= known, (intent.id, template)
+
+
+def test_every_template_of_knowledge_is_well_formed_and_its_questions_ask_nothing_unanswered(corpus: Corpus) -> None:
+    for topic in corpus.knowledge.values():
+        answered = set(grammar.slots_of(topic.answers[0]))
+        assert not any("|" in template for template in (*topic.questions, *topic.passages, *topic.answers)), topic.id
+        for template in (*topic.questions, *topic.passages, *topic.answers):
+            assert {kind_of(slot) for slot in grammar.slots_of(template)} <= set(FACTS) | ENTITY_KINDS, template
+        assert all(set(grammar.slots_of(question)) <= answered for question in topic.questions), topic.id
+    assert len(corpus.knowledge_of(held_out=True)) >= 15
+
+
+def test_questions_without_the_name_are_many_enough_to_learn_and_to_measure_asking_back(corpus: Corpus) -> None:
+    for intent in corpus.intents.values():
+        if intent.entity is None:
+            assert not intent.unnamed
+        else:
+            assert len(intent.unnamed) >= 10, intent.id
+            assert len(intent.held_out_unnamed) >= 3, intent.id
+
+
+def test_no_question_of_knowledge_or_small_talk_is_an_intents_too(corpus: Corpus) -> None:
+    asked = {normal(text) for intent in corpus.intents.values() for text in (*intent.questions, *intent.unnamed)}
+    others = [*(talk.questions for talk in corpus.small_talk.values()), *(topic.questions for topic in corpus.knowledge.values())]
+    assert not asked & {normal(text) for texts in others for text in texts}
 
 
 def test_a_held_out_wording_is_never_a_pretrained_one(corpus: Corpus) -> None:

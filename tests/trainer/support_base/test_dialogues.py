@@ -1,6 +1,10 @@
+import re
 from collections import Counter
 from random import Random
 
+import pytest
+
+from trainer.support_base import names
 from trainer.support_base.corpus import Corpus
 from trainer.support_base.dialogues import Composer, draw_dialogue
 from trainer.support_base.evaluation import states
@@ -54,7 +58,7 @@ def test_a_reference_block_without_the_right_passage_is_declined(corpus: Corpus)
     assert "correction" in turn.reply
 
 
-def test_pretraining_never_says_a_held_out_name_or_wording(corpus: Corpus) -> None:
+def test_pretraining_never_asks_about_a_held_out_name(corpus: Corpus) -> None:
     kinds = {intent.id: intent.entity for intent in corpus.intents.values()}
     for dialogue in some_dialogues(corpus):
         for turn in dialogue.turns:
@@ -63,9 +67,34 @@ def test_pretraining_never_says_a_held_out_name_or_wording(corpus: Corpus) -> No
     assert set(kinds.values()) - {None} == ENTITY_KINDS
 
 
+@pytest.mark.parametrize(("kind", "listed"), [("city", names.CITIES), ("country", names.COUNTRIES), ("app", names.APPS)])
+def test_no_held_out_name_of_a_list_stands_anywhere_in_pretraining(kind: str, listed: list[str], corpus: Corpus) -> None:
+    said = " ".join(turn.user + " " + turn.reply for dialogue in some_dialogues(corpus, 2500) for turn in dialogue.turns)
+    found = {name for name in listed if is_held_out(kind, name) and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", said)}
+    assert found == set()
+
+
+def test_small_talk_and_other_topics_may_stand_behind_a_block_that_does_not_help(corpus: Corpus) -> None:
+    turns = [turn for dialogue in some_dialogues(corpus) for turn in dialogue.turns if turn.user.startswith("Reference:")]
+    assert any(turn.kind is TurnKind.SMALL_TALK for turn in turns)
+    assert any(turn.kind is TurnKind.REFERENCE_REFUSAL and turn.topic in corpus.topics for turn in turns)
+
+
+def test_the_wish_for_a_person_is_never_declined(corpus: Corpus) -> None:
+    turns = [turn for dialogue in some_dialogues(corpus, 4000) for turn in dialogue.turns if turn.topic == "talk_to_person"]
+    assert len(turns) > 50
+    assert all(turn.kind in {TurnKind.ANSWER, TurnKind.FOLLOW_UP, TurnKind.REFERENCE} for turn in turns)
+
+
+def test_what_only_a_block_could_tell_is_declined_without_one(corpus: Corpus) -> None:
+    turn = Composer(corpus, Random(4), held_out=False).add_unknown()
+    assert turn.kind is TurnKind.REFUSAL
+    assert not corpus.knowledge[turn.topic].held_out
+
+
 def test_measuring_asks_only_about_held_out_names(corpus: Corpus) -> None:
     for number, intent in enumerate(corpus.intents.values()):
-        turn = Composer(corpus, Random(number), held_out=True).add_question(intent)
+        turn = Composer(corpus, Random(number), held_out=True).add_named_question(intent)
         if intent.entity is not None:
             assert turn.entity is not None
             assert is_held_out(intent.entity, turn.entity)

@@ -1,0 +1,17 @@
+"""Makes text of any origin safe to print. Knows nothing of where it is printed."""
+
+import re
+
+# C0 and C1 but for line break and tab: a terminal obeys them. Bidirectional overrides: they show another text than there is.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def strip_control_characters(text: str) -> str:
+    """Return the text without the characters that a terminal would obey instead of showing; line breaks and tabs stay."""
+    return _CONTROL.sub("", text)
+
+
+def is_valid_unicode(text: str) -> bool:
+    """Tell whether a text came from whole UTF-8: Python reads stray bytes as lone surrogates."""
+    return _SURROGATE.search(text) is None
