@@ -9,14 +9,19 @@ from trainer.support_base.measuring import Measured
 _MEANINGS = {
     "intent_accuracy": "the reply is a phrasing of the right intent's answer",
     "entity_accuracy": "the reply names the entity that was asked about, all of them names never pretrained",
+    "clarify_accuracy": "a question that leaves out the name it needs is answered by asking for it",
     "follow_up_accuracy": "a follow-up that only an earlier turn explains is answered for that turn",
     "reference_accuracy": "the reply takes its facts from the right passage, or says that it does not know where none is right",
     "reference_found": "of these, the questions with a right passage",
+    "reference_unseen_topics": "of these, the topics of which pretraining has seen no passage at all",
     "reference_declined": "of these, the questions without one",
     "distractor_errors": "the reply states a value of a wrong passage (lower is better)",
+    "long_reference": "a right passage is used behind over a thousand tokens of other turns",
+    "long_follow_up": "a follow-up is answered behind over a thousand tokens of other turns",
     "small_talk": "small talk gets the right kind of small talk",
     "persona_honoured": "asked who it is, it says the name and the company of the system message",
     "refusal": "a question on a topic never pretrained and out of scope is answered by not knowing yet",
+    "refusal_near": "the same for what a support desk could know, but this one was told nothing about",
     "wrong_refusal": "a question in scope is answered by not knowing (lower is better)",
     "nf4_agreement": "nf4 and bf16 weights give the same greedy reply, values masked",
     "nf4_agreement_exact": "the same, values included (facts are random here, so near-ties are many)",
@@ -63,8 +68,8 @@ and can be tested on any machine, without a GPU and without a download.
 
 ## Measured
 `python -m trainer.support_base evaluate`, on nf4 weights with double quantisation, greedy, {int(measured.scores["questions"])} generated questions. Every wording of a
-question, every name asked about and every out-of-scope topic is one that never occurs in pretraining; a reply counts only if it is a
-phrasing that the corpus knows.
+question about an intent, every name asked about and every topic to be declined is one that never occurs in pretraining; a reply counts
+only if it is, from end to end, one phrasing that the corpus knows.
 
 | measure | value | meaning |
 |---|---|---|
