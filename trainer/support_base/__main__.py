@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 
 from assistant.errors import AssistantError
 from trainer.support_base.corpus import CorpusError, load_corpus
 from trainer.support_base.dialogues import draw_dialogue
-from trainer.support_base.plan import OtherBuildError
+from trainer.support_base.plan import OtherBuildError, Progress
 from trainer.support_base.suites import QuestionFileError
 
 app = typer.Typer(
@@ -30,32 +31,23 @@ def build(
     out: Annotated[
         Path, typer.Option(help="Where checkpoints and the finished model go; an interrupted build is resumed from here.")
     ] = Path("build/support_base"),
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps; the default takes about two hours on two cores.", min=1)] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps; the default takes over two hours on two cores.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the dialogues and of the first weights.")] = 1,
 ) -> None:
     """Pretrain the base from nothing but this folder, and write it to OUT/model."""
     from trainer.support_base.building import build_base  # torch takes seconds to import, and --help should not
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[shown]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=_console) as bar:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[shown]}"))
+    with RichProgress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=_console) as bar:
         task = bar.add_task("pretraining", total=None, shown="")
-        folder = build_base(
-            out,
-            steps=steps,
-            seed=seed,
-            publish=lambda now: bar.update(
-                task,
-                total=now.steps,
-                completed=now.step,
-                shown=f"loss {now.loss:.3f} · {now.tokens_per_s:,.0f} tokens/s · step {now.step}/{now.steps}",
-            ),
-        )
+
+        def publish(now: Progress) -> None:
+            shown = f"loss {now.loss:.3f} · {now.tokens_per_s:,.0f} tokens/s · step {now.step}/{now.steps}"
+            bar.update(task, total=now.steps, completed=now.step, shown=shown)
+            if not _console.is_terminal:  # a log has no use for a bar, and a line each time tells how far a long build is
+                _console.print(f"{shown} · {now.eta_s / 60:.0f} min left", highlight=False)
+
+        folder = build_base(out, steps=steps, seed=seed, publish=publish)
     _console.print(f"Finished: {folder}. Measure it with: python -m trainer.support_base evaluate --base {folder}")
 
 
@@ -74,7 +66,7 @@ def evaluate(
     from trainer.support_base.measuring import measure_base, write_replies
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn())
-    with Progress(*columns, console=_console) as bar:
+    with RichProgress(*columns, console=_console) as bar:
         measured = measure_base(base, seed=seed, human_questions=questions, progress=bar)
     if replies is not None:
         write_replies(measured, replies)
