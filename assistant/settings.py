@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from assistant.errors import SettingsError
 
+BUNDLED_BASE = Path(__file__).parent / "support_base"
 _PREFIX = "ERRATA_"
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from assistant.engine.base_model import BUNDLED_BASE, load_base_model
+from assistant.engine.base_model import load_base_model
 from assistant.engine.live import context_tokens, count_prompt_tokens, stream_reply
 from assistant.errors import AssistantError
 from assistant.plain_text import is_valid_unicode, strip_control_characters
 from assistant.prompt import Message, build_messages, trim_history
-from assistant.settings import Settings
+from assistant.settings import BUNDLED_BASE, Settings
 
 
 class TerminalChat:

@@ -35,8 +35,8 @@ from assistant.errors import (
     NoDiskSpaceError,
     NoMemoryError,
 )
+from assistant.settings import BUNDLED_BASE
 
-BUNDLED_BASE = Path(__file__).parent.parent / "support_base"
 _DECIDING_FILES = (
     "config.json",
     "generation_config.json",

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.progress import Progress as RichProgress
 
 from assistant.errors import AssistantError
+from assistant.settings import BUNDLED_BASE
 from trainer.support_base.corpus import CorpusError, load_corpus
 from trainer.support_base.dialogues import draw_dialogue
 from trainer.support_base.plan import OtherBuildError, Progress
@@ -20,9 +21,7 @@ from trainer.support_base.suites import QuestionFileError
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="The base model that ships with Errata: its corpus, its build, its measure."
 )
-_ROOT = Path(__file__).parents[2]
-_BUNDLED = _ROOT / "assistant" / "support_base"
-_HUMAN_QUESTIONS = _ROOT / "tests" / "trainer" / "support_base" / "human_questions.jsonl"
+_HUMAN_QUESTIONS = Path(__file__).parents[2] / "tests" / "trainer" / "support_base" / "human_questions.jsonl"
 _console = Console(stderr=True)
 
 
@@ -53,7 +52,7 @@ def build(
 
 @app.command()
 def evaluate(
-    base: Annotated[Path, typer.Option(help="Folder of the base to measure.")] = _BUNDLED,
+    base: Annotated[Path, typer.Option(help="Folder of the base to measure.")] = BUNDLED_BASE,
     seed: Annotated[int, typer.Option(help="Seed of the questions.")] = 1,
     questions: Annotated[Path, typer.Option(help="Questions typed by hand, one JSON object a line.")] = _HUMAN_QUESTIONS,
     card: Annotated[bool, typer.Option("--card", help="Write the model card into the folder.")] = False,

@@ -52,6 +52,5 @@ class Progress:
     step: int
     steps: int
     loss: float
-    tokens: int
     tokens_per_s: float
     eta_s: float

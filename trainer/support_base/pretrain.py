@@ -111,7 +111,6 @@ class _Report(TrainerCallback):
                 step=state.global_step,
                 steps=state.max_steps,
                 loss=float(logs["loss"]),
-                tokens=self.trainer.tokens_seen,
                 tokens_per_s=self.trainer.tokens_seen / elapsed,
                 eta_s=elapsed / done * (state.max_steps - state.global_step),
             )

@@ -3,9 +3,10 @@ from collections.abc import Callable
 
 import pytest
 
-from assistant.engine.base_model import BUNDLED_BASE, BaseModel
+from assistant.engine.base_model import BaseModel
 from assistant.engine.live import count_prompt_tokens
 from assistant.prompt import build_messages
+from assistant.settings import BUNDLED_BASE
 from trainer.evaluation import generate_replies
 from trainer.support_base import evaluation, suites
 from trainer.support_base.corpus import Corpus
