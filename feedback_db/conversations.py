@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from feedback_db.database import Reader, Transaction, read_time, store_time
-from feedback_db.errors import NotFoundError
+from feedback_db.database import Reader, Transaction, find_row, read_time, store_time
 from feedback_db.records import Channel, Conversation, ConversationId, PersonId, Turn, TurnId, TurnState
 from feedback_db.text_checks import check_text
 
@@ -62,9 +61,8 @@ def find_conversation(reader: Reader, conversation_id: ConversationId, *, owner:
     Raises:
         NotFoundError: there is none of this id, or it is somebody else's (the sentence does not tell which).
     """
-    row = reader.execute(f"{_WITH_CONSENT} WHERE id = :id AND person_id = :owner", {"id": conversation_id, "owner": owner}).fetchone()
-    if row is None:
-        raise NotFoundError("a conversation", conversation_id)
+    sql = f"{_WITH_CONSENT} WHERE id = :id AND person_id = :owner"
+    row = find_row(reader, sql, {"id": conversation_id, "owner": owner}, kind="a conversation")
     return _to_conversation(row)
 
 
@@ -120,15 +118,11 @@ def find_turn(reader: Reader, turn_id: TurnId, *, owner: PersonId) -> Turn:
     Raises:
         NotFoundError: there is none of this id, or it is somebody else's.
     """
-    row = reader.execute(
-        """
+    sql = """
         SELECT turns.* FROM turns JOIN conversations ON conversations.id = turns.conversation_id
         WHERE turns.id = :id AND person_id = :owner
-        """,
-        {"id": turn_id, "owner": owner},
-    ).fetchone()
-    if row is None:
-        raise NotFoundError("a turn", turn_id)
+    """
+    row = find_row(reader, sql, {"id": turn_id, "owner": owner}, kind="a turn")
     return _to_turn(row)
 
 

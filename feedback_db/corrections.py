@@ -3,7 +3,7 @@
 import sqlite3
 from datetime import datetime, timedelta
 
-from feedback_db.database import Reader, Transaction, read_optional_time, read_time, store_time
+from feedback_db.database import Reader, Transaction, find_row, read_optional_time, read_time, store_time
 from feedback_db.errors import AlreadyReviewedError, NotFoundError, OwnCorrectionError, ReviewFinalError
 from feedback_db.records import Correction, CorrectionId, CorrectionState, Decision, PersonId, Review, ReviewId, TurnId
 from feedback_db.text_checks import check_text
@@ -41,10 +41,7 @@ def find_correction(reader: Reader, correction_id: CorrectionId) -> Correction:
     Raises:
         NotFoundError: there is none of this id.
     """
-    row = reader.execute("SELECT * FROM corrections WHERE id = :id", {"id": correction_id}).fetchone()
-    if row is None:
-        raise NotFoundError("a correction", correction_id)
-    return _to_correction(row)
+    return _to_correction(find_row(reader, "SELECT * FROM corrections WHERE id = :id", {"id": correction_id}, kind="a correction"))
 
 
 def list_waiting(reader: Reader, *, reviewer: PersonId, limit: int = 50) -> list[Correction]:
@@ -107,10 +104,7 @@ def find_review(reader: Reader, review_id: ReviewId) -> Review:
     Raises:
         NotFoundError: there is none of this id.
     """
-    row = reader.execute("SELECT * FROM reviews WHERE id = :id", {"id": review_id}).fetchone()
-    if row is None:
-        raise NotFoundError("a review", review_id)
-    return _to_review(row)
+    return _to_review(find_row(reader, "SELECT * FROM reviews WHERE id = :id", {"id": review_id}, kind="a review"))
 
 
 def withdraw_review(tx: Transaction, review_id: ReviewId, *, reviewer: PersonId, now: datetime) -> None:

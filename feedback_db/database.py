@@ -9,7 +9,7 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import NewType
 
 import sqlite_utils
 
-from feedback_db.errors import DatabaseCorruptError, DatabaseInUseError, DiskFullError, SchemaTooNewError
+from feedback_db.errors import DatabaseCorruptError, DatabaseInUseError, DiskFullError, NotFoundError, SchemaTooNewError
 from feedback_db.migrations import MIGRATIONS
 
 Transaction = NewType("Transaction", sqlite3.Connection)  # a connection inside BEGIN IMMEDIATE … COMMIT; whoever takes one never commits
@@ -138,6 +138,18 @@ class Database:
             self.back_up(self.path.with_name(f"{self.path.stem}.before-{pending[0].name}{self.path.suffix}"))
         with self.write():
             MIGRATIONS.apply(db)
+
+
+def find_row(reader: Reader, sql: str, parameters: Mapping[str, str | int], *, kind: str) -> sqlite3.Row:
+    """Return the one row that a query by `:id` finds.
+
+    Raises:
+        NotFoundError: there is none; names the kind ("a person") and the id.
+    """
+    row = reader.execute(sql, parameters).fetchone()
+    if row is None:
+        raise NotFoundError(kind, parameters["id"])
+    return row  # type: ignore[no-any-return]
 
 
 def store_time(moment: datetime) -> str:

@@ -3,7 +3,7 @@
 import sqlite3
 from datetime import datetime
 
-from feedback_db.database import Reader, Transaction, read_optional_time, read_time, store_time
+from feedback_db.database import Reader, Transaction, find_row, read_optional_time, read_time, store_time
 from feedback_db.errors import NameTakenError, NotFoundError
 from feedback_db.records import Person, PersonId, PersonKind, Role
 from feedback_db.text_checks import check_text
@@ -54,10 +54,7 @@ def find_person(reader: Reader, person_id: PersonId) -> Person:
     Raises:
         NotFoundError: there is none of this id.
     """
-    row = reader.execute("SELECT * FROM people WHERE id = :id", {"id": person_id}).fetchone()
-    if row is None:
-        raise NotFoundError("a person", person_id)
-    return _to_person(row)
+    return _to_person(find_row(reader, "SELECT * FROM people WHERE id = :id", {"id": person_id}, kind="a person"))
 
 
 def find_account(reader: Reader, name: str) -> tuple[Person, str] | None:

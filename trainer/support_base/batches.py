@@ -36,7 +36,7 @@ class Row:
 
 
 class Encoder:
-    """Turns a dialogue into ids and labels; equals rendering the chat template, message by message."""
+    """Turns a dialogue into ids and their weights as targets; equals rendering the chat template, message by message."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._tokenizer = tokenizer

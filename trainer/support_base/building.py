@@ -13,7 +13,7 @@ import transformers
 from transformers import AutoTokenizer, GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from trainer.support_base.corpus import Corpus, load_corpus
+from trainer.support_base.corpus import Corpus, hash_texts, load_corpus
 from trainer.support_base.plan import OtherBuildError, Plan, Progress
 from trainer.support_base.pretrain import build_model, pretrain, train_own_tokenizer
 
@@ -27,7 +27,8 @@ def build_base(out: Path, *, steps: int | None, seed: int, publish: Callable[[Pr
     corpus = load_corpus()
     plan = replace(Plan(seed=seed), **({} if steps is None else {"steps": steps}))
     out.mkdir(parents=True, exist_ok=True)
-    _keep_plan(plan, corpus, out / "plan.json")
+    made_from = {**asdict(plan), "corpus": hash_texts()}
+    _keep_plan(made_from, out / "plan.json")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     torch.set_num_threads(os.cpu_count() or 1)
@@ -35,12 +36,12 @@ def build_base(out: Path, *, steps: int | None, seed: int, publish: Callable[[Pr
     tokenizer = _make_tokenizer(corpus, plan, out / "tokenizer")
     model = build_model(tokenizer, seed=seed)
     pretrain(model, tokenizer, corpus, plan, out / "checkpoints", publish=publish)
-    return _save(model, tokenizer, {**asdict(plan), "corpus": corpus.content_hash}, out / "model")
+    return _save(model, tokenizer, made_from, out / "model")
 
 
-def _keep_plan(plan: Plan, corpus: Corpus, path: Path) -> None:
+def _keep_plan(made_from: dict[str, object], path: Path) -> None:
     """Write plan and corpus down on the first start; later starts must be of the same ones, or the checkpoints would not fit."""
-    wanted = json.dumps({**asdict(plan), "corpus": corpus.content_hash}, indent=2)
+    wanted = json.dumps(made_from, indent=2)
     if path.exists() and path.read_text() != wanted:
         raise OtherBuildError(path.parent)
     path.write_text(wanted)

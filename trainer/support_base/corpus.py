@@ -82,7 +82,7 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """All of it; `content_hash` names exactly these texts.
+    """All of it.
 
     `common` holds the plain lists: system messages, greetings, back stories, openings and closings.
     """
@@ -96,7 +96,6 @@ class Corpus:
     refusals: tuple[str, ...]
     reference_refusals: tuple[str, ...]
     common: Mapping[str, Mapping[str, tuple[str, ...]]] = field(repr=False)
-    content_hash: str
 
     def knowledge_of(self, *, held_out: bool) -> tuple[Knowledge, ...]:
         """Return the topics to pretrain with, or the ones to measure with."""
@@ -130,11 +129,11 @@ def load_corpus() -> Corpus:
         refusals=tuple(refusal["replies"]),
         reference_refusals=tuple(refusal["reference_replies"]),
         common={section: _tuples(lists) for section, lists in common.items()},
-        content_hash=_hash_texts(),
     )
 
 
-def _hash_texts() -> str:
+def hash_texts() -> str:
+    """Return a hash that names exactly the texts of all corpus files."""
     digest = hashlib.sha256()
     for path in sorted(_HERE.glob("c*/*.toml")):
         digest.update(f"{path.parent.name}/{path.name}\n".encode() + path.read_bytes())

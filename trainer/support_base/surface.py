@@ -32,8 +32,7 @@ class Wording:
     has_greeting: bool
 
 
-_TONES = (Tone.NEUTRAL, Tone.POLITE, Tone.UPSET, Tone.RAMBLING)
-_TONE_WEIGHTS = (62, 14, 12, 12)
+_TONE_WEIGHTS = (62, 14, 12, 12)  # in the order of Tone
 _ABBREVIATIONS = {
     "you": "u", "your": "ur", "please": "pls", "thanks": "thx", "because": "cuz", "are": "r", "about": "abt", "with": "w",
     "password": "pw", "account": "acct", "subscription": "sub", "information": "info", "number": "no", "message": "msg",
@@ -54,7 +53,7 @@ _WORD = re.compile(r"[A-Za-z']+")
 
 def type_question(template: str, lists: Lists, rng: Random) -> Wording:
     """Turn a question template into a message as somebody types it: dressed in a tone, then roughened."""
-    tone = rng.choices(_TONES, _TONE_WEIGHTS)[0]
+    tone = rng.choices(tuple(Tone), _TONE_WEIGHTS)[0]
     has_greeting = rng.random() < (0.5 if tone is Tone.POLITE else 0.16)
     core = pick_alternatives(template, rng)
     if rng.random() < 0.15:
