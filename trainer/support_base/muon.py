@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration (KellerJordan/Muon)
 _ITERATIONS = 5
+# Of the learning rate of the matrices, whose updates are scaled to Adam's size. Embeddings are large here (see priming), norms not.
+_TABLE_RATE, _VECTOR_RATE = 2.0, 0.25
 
 
 class Muon(torch.optim.Optimizer):
-    """One optimizer over two groups of parameters; both take the same learning rate, since updates are scaled to Adam's size."""
+    """One optimizer over three groups of parameters: matrices, tables of vectors (embeddings), single vectors (norms, biases)."""
 
     def __init__(
         self,
@@ -29,10 +31,13 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         matrices = [parameter for name, parameter in named if parameter.ndim == 2 and "embed" not in name]
-        others = [parameter for name, parameter in named if parameter.ndim != 2 or "embed" in name]
+        tables = [parameter for name, parameter in named if parameter.ndim == 2 and "embed" in name]
+        vectors = [parameter for _, parameter in named if parameter.ndim != 2]
+        adam = {"orthogonal": False, "betas": betas, "weight_decay": 0.0}
         groups = [
-            {"params": matrices, "orthogonal": True, "momentum": momentum, "weight_decay": weight_decay},
-            {"params": others, "orthogonal": False, "betas": betas, "weight_decay": 0.0},
+            {"params": matrices, "orthogonal": True, "momentum": momentum, "weight_decay": weight_decay, "lr": learning_rate},
+            {"params": tables, **adam, "lr": learning_rate * _TABLE_RATE},
+            {"params": vectors, **adam, "lr": learning_rate * _VECTOR_RATE},
         ]
         super().__init__(groups, {"lr": learning_rate})
 

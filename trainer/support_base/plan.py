@@ -22,27 +22,28 @@ class Plan:
     """How long and how to pretrain.
 
     `tokens_per_step` counts real (not padding) tokens of one optimizer step; `micro_batch_tokens` bounds what one forward pass
-    holds, padding included. Up to the share `simple_until` of the steps all dialogues are single questions; from `mixed_from` on
-    the share `mixed_most` of them is of all kinds; between the two it rises evenly. Single questions are many for their tokens:
-    which question wants which answer is what needs the most examples.
+    holds, padding included. Up to the share `simple_until` of the steps `mixed_least` of the dialogues are of all kinds and the
+    others single questions; from `mixed_from` on `mixed_most` of them are; between the two the share rises evenly. Single questions
+    are many for their tokens: which question wants which answer is what needs the most examples.
     """
 
     seed: int = 1
-    steps: int = 5800
+    steps: int = 5000
     tokens_per_step: int = 4096
     micro_batch_tokens: int = 1100
     learning_rate: float = 4e-3
     warmup_share: float = 0.02
     weight_decay: float = 0.05
-    simple_until: float = 0.05
-    mixed_from: float = 0.2
-    mixed_most: float = 0.7
+    simple_until: float = 0.1
+    mixed_from: float = 0.35
+    mixed_least: float = 0.2
+    mixed_most: float = 0.55
     tokenizer_dialogues: int = 30_000
 
     def mixed_share(self, progress: float) -> float:
         """Return which share of the dialogues is of all kinds at this progress (0 to 1) of the build."""
         rise = (progress - self.simple_until) / (self.mixed_from - self.simple_until)
-        return self.mixed_most * min(1.0, max(0.0, rise))
+        return self.mixed_least + (self.mixed_most - self.mixed_least) * min(1.0, max(0.0, rise))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,11 +30,12 @@ from trainer.support_base.corpus import Corpus
 from trainer.support_base.dialogues import draw_dialogue
 from trainer.support_base.muon import Muon
 from trainer.support_base.plan import MAX_LENGTH, Plan, Progress
+from trainer.support_base.priming import prime_copying
 from trainer.support_base.tokenizer import END, train_tokenizer
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LlamaForCausalLM:
-    """Create the untrained base: 5 layers of width 320, 7.0 M parameters; every linear dimension is a multiple of 64."""
+    """Create the untrained base: 5 layers of width 320, 7.0 M parameters; every linear dimension is a multiple of 64; it can copy."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -45,13 +46,15 @@ def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LlamaForCau
         num_key_value_heads=5,
         max_position_embeddings=MAX_LENGTH,
         tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
         bos_token_id=None,
         eos_token_id=tokenizer.convert_tokens_to_ids(END),
         pad_token_id=tokenizer.pad_token_id,
         initializer_range=0.03,
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    prime_copying(model, seed=seed)
+    return model
 
 
 def train_own_tokenizer(corpus: Corpus, plan: Plan) -> PreTrainedTokenizerFast:

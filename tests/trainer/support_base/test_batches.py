@@ -62,9 +62,9 @@ def test_a_value_that_nothing_told_weighs_little_and_one_that_the_block_told_ful
     assert light_text(replace(turn, invented=())) == ""
 
 
-def test_building_starts_with_single_questions_and_ends_with_all_kinds() -> None:
-    shares = [PLAN.mixed_share(progress) for progress in (0.0, 0.05, 0.125, 0.2, 1.0)]
-    assert shares == pytest.approx([0.0, 0.0, 0.35, 0.7, 0.7])
+def test_building_starts_with_mostly_single_questions_and_ends_with_all_kinds() -> None:
+    shares = [Plan().mixed_share(progress) for progress in (0.0, 0.1, 0.225, 0.35, 1.0)]
+    assert shares == pytest.approx([0.2, 0.2, 0.375, 0.55, 0.55])
 
 
 def test_a_cut_reply_keeps_the_prompt_and_its_beginning(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
