@@ -106,3 +106,34 @@ class SettingsError(AssistantError):
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("The settings cannot be used. " + " ".join(problems))
+
+
+class AdapterCorruptError(AssistantError):
+    """An adapter's files are not what was trained."""
+
+    def __init__(self, folder: Path, why: str) -> None:
+        super().__init__(f"Expected a whole adapter in '{folder}'. Found damage: {why}. Restore the folder from a backup, or train again.")
+
+
+class AdapterRefusedError(AssistantError):
+    """An adapter is whole and cannot be served on this base."""
+
+    def __init__(self, folder: Path, why: str) -> None:
+        super().__init__(
+            f"Expected an adapter in '{folder}' that this base can serve. Found that {why}. Train again, or choose another release."
+        )
+
+
+class ReleaseNotLoadedError(AssistantError):
+    """A reply was asked for from a release that is not loaded."""
+
+    def __init__(self, version: int, loaded: list[int]) -> None:
+        shown = ", ".join(map(str, loaded))
+        super().__init__(f"Expected one of the loaded releases {shown}. Found {version}. Ask without a version to get the live one.")
+
+
+class AssistantClosedError(AssistantError):
+    """The assistant is shutting down."""
+
+    def __init__(self) -> None:
+        super().__init__("Expected an assistant that serves. Found that it is shutting down. Start it again.")

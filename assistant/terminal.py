@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from assistant.engine.base_model import load_base_model
-from assistant.engine.live import context_tokens, count_prompt_tokens, stream_reply
+from assistant.engine.live import LiveAssistant, Sampling
+from assistant.engine.rendering import count_prompt_tokens
 from assistant.errors import AssistantError
 from assistant.plain_text import is_valid_unicode, strip_control_characters
 from assistant.prompt import Message, build_messages, trim_history
@@ -22,6 +23,7 @@ class TerminalChat:
         self._settings = settings
         self._console = console
         self._base = load_base_model(settings.base or BUNDLED_BASE, device=settings.device)
+        self._live = LiveAssistant(self._base)
         self._history: list[tuple[str, str]] = []
 
     def run(self) -> None:
@@ -61,17 +63,24 @@ class TerminalChat:
         pieces: list[str] = []
         self._console.print("[bold green]Errata[/] > ", end="")
         try:
-            for piece in stream_reply(self._base, self._prompt(message), max_tokens=self._settings.max_reply_tokens):
-                pieces.append(piece)
-                self._console.out(strip_control_characters(piece), end="", highlight=False)
-        except KeyboardInterrupt:
-            self._console.print(" [dim](stopped)[/]", end="")
+            self._stream(message, pieces)
         except AssistantError as error:
             self._complain(str(error))
             return
         self._console.print("\n")
         if reply := "".join(pieces).strip():
             self._history.append((message, reply))
+
+    def _stream(self, message: str, pieces: list[str]) -> None:
+        """Print a reply's pieces and collect them; Ctrl-C ends it, and what there is stays."""
+        reply = self._live.stream(self._prompt(message), Sampling(max_tokens=self._settings.max_reply_tokens))
+        try:
+            for piece in reply:
+                pieces.append(piece)
+                self._console.out(strip_control_characters(piece), end="", highlight=False)
+        except KeyboardInterrupt:
+            reply.cancel()
+            self._console.print(" [dim](stopped)[/]", end="")
 
     def _complain(self, sentence: str) -> None:
         self._console.print(Text(strip_control_characters(f"{sentence}\n"), style="red"))
@@ -80,9 +89,9 @@ class TerminalChat:
         """Build the prompt with as many whole earlier turns as leave room for the reply; half of the context is room enough."""
 
         def count(history: Sequence[tuple[str, str]]) -> int:
-            return count_prompt_tokens(self._base, build_messages(self._settings.system_message, history, message))
+            return count_prompt_tokens(self._base.tokenizer, build_messages(self._settings.system_message, history, message))
 
-        context = context_tokens(self._base)
+        context = self._base.context_tokens
         budget = context - min(self._settings.max_reply_tokens, context // 2)
         self._history = trim_history(self._history, token_budget=budget, count_tokens=count)
         return build_messages(self._settings.system_message, self._history, message)

@@ -12,10 +12,8 @@ from feedback_db.text_checks import check_text
 
 _MAX_TITLE_CHARS = 80
 _WITH_CONSENT = """
-    SELECT conversations.*, (
-        SELECT given FROM consents WHERE conversation_id = conversations.id ORDER BY consents.id DESC LIMIT 1
-    ) AS consent
-    FROM conversations
+    SELECT conversations.*, given AS consent
+    FROM conversations LEFT JOIN standing_consents ON standing_consents.conversation_id = conversations.id
 """
 
 

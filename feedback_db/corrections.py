@@ -3,7 +3,7 @@
 import sqlite3
 from datetime import datetime, timedelta
 
-from feedback_db.database import Reader, Transaction, find_row, read_optional_time, read_time, store_time
+from feedback_db.database import Reader, Transaction, find_row, read_optional_time, read_time, store_time, translate_refusals
 from feedback_db.errors import AlreadyReviewedError, NotFoundError, OwnCorrectionError, ReviewFinalError
 from feedback_db.records import Correction, CorrectionId, CorrectionState, Decision, PersonId, Review, ReviewId, TurnId
 from feedback_db.text_checks import check_text
@@ -108,11 +108,11 @@ def find_review(reader: Reader, review_id: ReviewId) -> Review:
 
 
 def withdraw_review(tx: Transaction, review_id: ReviewId, *, reviewer: PersonId, now: datetime) -> None:
-    """Take a review back within a minute; the correction waits again.
+    """Take a review back within a minute; the correction waits again, and what it had become goes.
 
     Raises:
         NotFoundError: there is no such review, or it is another reviewer's.
-        ReviewFinalError: the minute is over, or it was withdrawn before.
+        ReviewFinalError: the minute is over, it was withdrawn before, or a snapshot holds the example.
     """
     found = find_review(tx, review_id)
     if found.reviewer_id != reviewer:
@@ -121,19 +121,15 @@ def withdraw_review(tx: Transaction, review_id: ReviewId, *, reviewer: PersonId,
         raise ReviewFinalError("it has been withdrawn already")
     if now - found.created_at > WITHDRAWAL_TIME:
         raise ReviewFinalError("its minute is over")
-    tx.execute("UPDATE reviews SET withdrawn_at = :now WHERE id = :id", {"id": review_id, "now": store_time(now)})
+    with translate_refusals({"a snapshot holds": ReviewFinalError("a snapshot holds its example")}):
+        tx.execute("UPDATE reviews SET withdrawn_at = :now WHERE id = :id", {"id": review_id, "now": store_time(now)})
     _set_state(tx, found.correction_id, CorrectionState.PENDING)
+    _delete_example(tx, found.correction_id)
 
 
 def _standing_reply(tx: Transaction, correction: Correction) -> str:
     """Return the text that is up for approval: the newest approved edit, else what the author wrote."""
-    row = tx.execute(
-        """
-        SELECT final_reply FROM reviews
-        WHERE correction_id = :id AND decision = 'approved' AND withdrawn_at IS NULL ORDER BY id DESC LIMIT 1
-        """,
-        {"id": correction.id},
-    ).fetchone()
+    row = tx.execute("SELECT final_reply FROM standing_approvals WHERE correction_id = :id", {"id": correction.id}).fetchone()
     return correction.corrected_reply if row is None else str(row["final_reply"])
 
 
@@ -180,6 +176,12 @@ def _decide(tx: Transaction, correction_id: CorrectionId, text: str, approvals_r
     if rejections:
         return CorrectionState.REJECTED
     return CorrectionState.APPROVED if approvals >= approvals_required else CorrectionState.PENDING
+
+
+def _delete_example(tx: Transaction, correction_id: CorrectionId) -> None:
+    """Delete what a correction had become, if it had; the examples that it superseded are in force again."""
+    tx.execute("UPDATE examples SET retired_at = NULL, superseded_by = NULL WHERE superseded_by = :id", {"id": correction_id})
+    tx.execute("DELETE FROM examples WHERE correction_id = :id", {"id": correction_id})
 
 
 def _set_state(tx: Transaction, correction_id: CorrectionId, state: CorrectionState) -> None:

@@ -17,7 +17,7 @@ from typing import NewType
 
 import sqlite_utils
 
-from feedback_db.errors import DatabaseCorruptError, DatabaseInUseError, DiskFullError, NotFoundError, SchemaTooNewError
+from feedback_db.errors import DatabaseCorruptError, DatabaseInUseError, DiskFullError, FeedbackError, NotFoundError, SchemaTooNewError
 from feedback_db.migrations import MIGRATIONS
 
 Transaction = NewType("Transaction", sqlite3.Connection)  # a connection inside BEGIN IMMEDIATE … COMMIT; whoever takes one never commits
@@ -150,6 +150,18 @@ def find_row(reader: Reader, sql: str, parameters: Mapping[str, str | int], *, k
     if row is None:
         raise NotFoundError(kind, parameters["id"])
     return row  # type: ignore[no-any-return]
+
+
+@contextmanager
+def translate_refusals(refusals: Mapping[str, FeedbackError]) -> Iterator[None]:
+    """Turn the database's refusals into named errors, each found by a part of SQLite's message, such as "FOREIGN KEY"; others pass."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        for part, refusal in refusals.items():
+            if part in str(error):
+                raise refusal from error
+        raise
 
 
 def store_time(moment: datetime) -> str:

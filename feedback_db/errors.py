@@ -94,3 +94,92 @@ class ReviewFinalError(FeedbackError):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"Expected a review that its reviewer may still withdraw. Found that {why}. It stays.")
+
+
+class RecipeError(FeedbackError):
+    """A hyper-parameter is unknown or out of its range."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(f"The recipe cannot be used: {'; '.join(problems)}. Change it, or leave it out to take the default.")
+
+
+class ReportShapeError(FeedbackError):
+    """A report is of another shape than this code reads."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Expected a report of a shape that this version of Errata reads. Found {why}. Update Errata, or train again.")
+
+
+class ExampleExistsError(FeedbackError):
+    """A correction has become an example before."""
+
+    def __init__(self, example_id: str) -> None:
+        super().__init__(f"Expected an approved correction without an example. Found that '{example_id}' has one. Keep it.")
+
+
+class VariantExistsError(FeedbackError):
+    """A correction has this wording already; the wording itself is not told, for errors are logged."""
+
+    def __init__(self, correction_id: str) -> None:
+        super().__init__(f"Expected a wording that correction '{correction_id}' does not have. Found that it has it. Write another.")
+
+
+class NotTrainableError(FeedbackError):
+    """A snapshot was to hold an example that may not be trained; `obstacle` says why in a word."""
+
+    def __init__(self, example_id: str, obstacle: str) -> None:
+        super().__init__(
+            f"Expected only examples that may be trained. Found that '{example_id}' is {obstacle}. Take the snapshot without it."
+        )
+        self.example_id = example_id
+        self.obstacle = obstacle
+
+
+class EmptySnapshotError(FeedbackError):
+    """A snapshot was to hold nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("Expected at least one example for a snapshot. Found none. Approve a correction first.")
+
+
+class ActiveRunError(FeedbackError):
+    """A run is queued or running; `run_id` names it."""
+
+    def __init__(self, run_id: str, state: str) -> None:
+        super().__init__(f"Expected no run under way. Found that '{run_id}' is {state}. Wait for its end, or cancel it.")
+        self.run_id = run_id
+
+
+class RunStateError(FeedbackError):
+    """A run is not in the state that a change of it starts from."""
+
+    def __init__(self, run_id: str, expected: str, found: str) -> None:
+        super().__init__(f"Expected run '{run_id}' to be {expected}. Found it {found}. Leave it as it is.")
+
+
+class ReportExistsError(FeedbackError):
+    """A run has been reported on before."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"Expected a run without a report. Found that '{run_id}' has one. Keep it.")
+
+
+class ReleaseExistsError(FeedbackError):
+    """A run's candidate has become a release before."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"Expected a run without a release. Found that '{run_id}' has one. Deploy that one.")
+
+
+class NothingToRollBackError(FeedbackError):
+    """What is live was the first ever, or nothing is live."""
+
+    def __init__(self) -> None:
+        super().__init__("Expected an earlier deployment to go back to. Found none. Deploy a release instead.")
+
+
+class AlreadyHandledError(FeedbackError):
+    """A request has been handled before."""
+
+    def __init__(self, request_id: int) -> None:
+        super().__init__(f"Expected request {request_id} to be open. Found it handled. Make a new one.")

@@ -30,6 +30,17 @@ def m001_people_and_conversations(db: sqlite_utils.Database) -> None:
         """,
         "CREATE UNIQUE INDEX people_by_name ON people (kind, name COLLATE NOCASE) WHERE kind <> 'visitor' AND erased_at IS NULL",
         """
+        CREATE TABLE sessions (
+            token_hash TEXT PRIMARY KEY CHECK (token_hash <> ''),
+            person_id  TEXT NOT NULL REFERENCES people (id),
+            created_at TEXT NOT NULL,
+            expires_at TEXT NOT NULL,
+            ended_at   TEXT,
+            CHECK (expires_at > created_at)
+        ) STRICT
+        """,
+        "CREATE INDEX sessions_of_person ON sessions (person_id) WHERE ended_at IS NULL",
+        """
         CREATE TABLE conversations (
             id         TEXT PRIMARY KEY,
             person_id  TEXT NOT NULL REFERENCES people (id),
@@ -50,6 +61,11 @@ def m001_people_and_conversations(db: sqlite_utils.Database) -> None:
         """,
         "CREATE INDEX consents_of_conversation ON consents (conversation_id, id DESC)",
         """
+        CREATE VIEW standing_consents AS
+        SELECT conversation_id, given FROM consents
+        WHERE id = (SELECT max(id) FROM consents AS newer WHERE newer.conversation_id = consents.conversation_id)
+        """,
+        """
         CREATE TABLE turns (
             id              TEXT PRIMARY KEY,
             conversation_id TEXT NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
@@ -58,7 +74,7 @@ def m001_people_and_conversations(db: sqlite_utils.Database) -> None:
             reply           TEXT NOT NULL,
             state           TEXT NOT NULL CHECK (state IN ('complete', 'stopped', 'failed')),
             error           TEXT,
-            version         INTEGER NOT NULL CHECK (version >= 0),
+            version         INTEGER NOT NULL REFERENCES releases (version),
             sampling        TEXT NOT NULL CHECK (json_valid(sampling)),
             prompt_tokens   INTEGER NOT NULL CHECK (prompt_tokens >= 0),
             reply_tokens    INTEGER NOT NULL CHECK (reply_tokens >= 0),
@@ -66,6 +82,7 @@ def m001_people_and_conversations(db: sqlite_utils.Database) -> None:
             latency_ms      INTEGER NOT NULL CHECK (latency_ms >= 0),
             created_at      TEXT NOT NULL,
             UNIQUE (conversation_id, position),
+            UNIQUE (id, conversation_id),
             CHECK ((state = 'failed') = (error IS NOT NULL))
         ) STRICT
         """,
@@ -98,7 +115,8 @@ def m002_corrections_and_reviews(db: sqlite_utils.Database) -> None:
             corrected_reply TEXT NOT NULL CHECK (trim(corrected_reply) <> ''),
             state           TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'approved', 'rejected')),
             created_at      TEXT NOT NULL,
-            UNIQUE (id, author_id)
+            UNIQUE (id, author_id),
+            UNIQUE (id, turn_id)
         ) STRICT
         """,
         "CREATE INDEX corrections_waiting ON corrections (created_at) WHERE state = 'pending'",
@@ -120,8 +138,17 @@ def m002_corrections_and_reviews(db: sqlite_utils.Database) -> None:
             CHECK ((decision = 'approved') = (final_reply IS NOT NULL))
         ) STRICT
         """,
+        "CREATE INDEX reviews_of_correction ON reviews (correction_id, author_id)",
         "CREATE UNIQUE INDEX one_review_a_reviewer ON reviews (correction_id, reviewer_id) WHERE withdrawn_at IS NULL",
         "CREATE UNIQUE INDEX one_rejection ON reviews (correction_id) WHERE decision = 'rejected' AND withdrawn_at IS NULL",
+        """
+        CREATE VIEW standing_approvals AS
+        SELECT id AS review_id, correction_id, final_reply, created_at AS approved_at FROM reviews
+        WHERE withdrawn_at IS NULL AND id = (
+            SELECT max(id) FROM reviews AS newer
+            WHERE newer.correction_id = reviews.correction_id AND newer.decision = 'approved' AND newer.withdrawn_at IS NULL
+        )
+        """,
     )
 
 
@@ -142,8 +169,282 @@ def m003_audit(db: sqlite_utils.Database) -> None:
             hash          TEXT NOT NULL UNIQUE
         ) STRICT
         """,
-        "CREATE TRIGGER audit_is_not_updated BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END",
-        "CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END",
+        *_refuse_changes("audit", "the audit is append-only"),
+    )
+
+
+@MIGRATIONS()
+def m004_examples_and_snapshots(db: sqlite_utils.Database) -> None:
+    """Examples, other wordings of their questions, and the snapshots that hold them."""
+    _run(
+        db,
+        # An example that was superseded by one that has been erased stays retired: what it says is known to be outdated. So no
+        # foreign key there, but a trigger for the moment of retiring.
+        """
+        CREATE TABLE examples (
+            correction_id   TEXT PRIMARY KEY,
+            turn_id         TEXT NOT NULL,
+            conversation_id TEXT NOT NULL,
+            messages        TEXT NOT NULL CHECK (json_valid(messages)),
+            reply           TEXT NOT NULL CHECK (trim(reply) <> ''),
+            created_at      TEXT NOT NULL,
+            retired_at      TEXT,
+            superseded_by   TEXT,
+            FOREIGN KEY (correction_id, turn_id) REFERENCES corrections (id, turn_id) ON DELETE CASCADE,
+            FOREIGN KEY (turn_id, conversation_id) REFERENCES turns (id, conversation_id) ON DELETE CASCADE,
+            CHECK ((retired_at IS NULL) = (superseded_by IS NULL)),
+            CONSTRAINT last_message_is_a_question CHECK (
+                coalesce(
+                    json_extract(messages, '$[#-1].role') = 'user' AND trim(json_extract(messages, '$[#-1].content')) <> '', FALSE
+                )
+            )
+        ) STRICT
+        """,
+        "CREATE INDEX examples_of_turn ON examples (turn_id, conversation_id)",
+        """
+        CREATE TRIGGER examples_are_not_rewritten
+        BEFORE UPDATE OF correction_id, turn_id, conversation_id, messages, reply, created_at ON examples
+        BEGIN SELECT RAISE(ABORT, 'an example is not rewritten'); END
+        """,
+        """
+        CREATE TRIGGER examples_yield_to_one_in_force BEFORE UPDATE OF superseded_by ON examples
+        WHEN NEW.superseded_by IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM examples
+            WHERE correction_id = NEW.superseded_by AND correction_id <> NEW.correction_id AND retired_at IS NULL
+        )
+        BEGIN SELECT RAISE(ABORT, 'only another example in force supersedes'); END
+        """,
+        """
+        CREATE VIEW trainability AS
+        SELECT corrections.id AS example_id, CASE
+            WHEN corrections.state = 'rejected' THEN 'rejected'
+            WHEN corrections.state = 'pending' THEN iif(
+                EXISTS (SELECT 1 FROM reviews WHERE correction_id = corrections.id AND withdrawn_at IS NOT NULL), 'withdrawn', 'pending'
+            )
+            WHEN examples.correction_id IS NULL THEN 'missing'
+            WHEN retired_at IS NOT NULL THEN 'retired'
+            WHEN given IS NOT 1 THEN 'unconsented'
+        END AS obstacle
+        FROM corrections
+        LEFT JOIN examples ON examples.correction_id = corrections.id
+        LEFT JOIN standing_consents ON standing_consents.conversation_id = examples.conversation_id
+        """,
+        """
+        CREATE TABLE variants (
+            id            INTEGER PRIMARY KEY,
+            correction_id TEXT NOT NULL REFERENCES corrections (id) ON DELETE CASCADE,
+            text          TEXT NOT NULL CHECK (trim(text) <> ''),
+            source        TEXT NOT NULL CHECK (source IN ('reviewer', 'log')),
+            split         TEXT NOT NULL CHECK (split IN ('train', 'stop', 'test')),
+            turn_id       TEXT REFERENCES turns (id) ON DELETE CASCADE,
+            added_by      TEXT REFERENCES people (id),
+            created_at    TEXT NOT NULL,
+            UNIQUE (correction_id, text COLLATE NOCASE),
+            CHECK ((source = 'log') = (turn_id IS NOT NULL)),
+            CHECK ((source = 'reviewer') = (added_by IS NOT NULL))
+        ) STRICT
+        """,
+        "CREATE INDEX variants_of_turn ON variants (turn_id) WHERE turn_id IS NOT NULL",
+        "CREATE TRIGGER variants_keep_their_split BEFORE UPDATE ON variants BEGIN SELECT RAISE(ABORT, 'a variant is for ever'); END",
+        """
+        CREATE TABLE snapshots (
+            id            TEXT PRIMARY KEY CHECK (id <> ''),
+            created_at    TEXT NOT NULL,
+            example_count INTEGER NOT NULL CONSTRAINT a_snapshot_is_not_empty CHECK (example_count > 0)
+        ) STRICT
+        """,
+        # Its examples are written before the snapshot, whose row seals them; no key to the examples, for it must survive their erasure.
+        """
+        CREATE TABLE snapshot_examples (
+            snapshot_id  TEXT NOT NULL REFERENCES snapshots (id) DEFERRABLE INITIALLY DEFERRED,
+            example_id   TEXT NOT NULL,
+            content_hash TEXT NOT NULL CHECK (content_hash <> ''),
+            PRIMARY KEY (snapshot_id, example_id)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX snapshots_of_example ON snapshot_examples (example_id)",
+        *_refuse_changes("snapshots", "a snapshot is immutable"),
+        *_refuse_changes("snapshot_examples", "a snapshot is immutable"),
+        """
+        CREATE TRIGGER snapshot_examples_are_sealed BEFORE INSERT ON snapshot_examples
+        WHEN EXISTS (SELECT 1 FROM snapshots WHERE id = NEW.snapshot_id)
+        BEGIN SELECT RAISE(ABORT, 'a snapshot is immutable'); END
+        """,
+        """
+        CREATE TRIGGER snapshots_are_whole BEFORE INSERT ON snapshots
+        WHEN NEW.example_count <> (SELECT count(*) FROM snapshot_examples WHERE snapshot_id = NEW.id)
+        BEGIN SELECT RAISE(ABORT, 'a snapshot counts its examples'); END
+        """,
+        """
+        CREATE TRIGGER snapshot_examples_may_be_trained BEFORE INSERT ON snapshot_examples
+        WHEN NOT EXISTS (SELECT 1 FROM trainability WHERE example_id = NEW.example_id AND obstacle IS NULL)
+        BEGIN SELECT RAISE(ABORT, 'a snapshot holds only what may be trained'); END
+        """,
+        """
+        CREATE TRIGGER reviews_stay_once_learned BEFORE UPDATE OF withdrawn_at ON reviews
+        WHEN EXISTS (SELECT 1 FROM snapshot_examples WHERE example_id = OLD.correction_id)
+        BEGIN SELECT RAISE(ABORT, 'a snapshot holds its example'); END
+        """,
+    )
+
+
+@MIGRATIONS()
+def m005_runs(db: sqlite_utils.Database) -> None:
+    """Runs, what they tell while they are under way, and the reports on them."""
+    _run(
+        db,
+        """
+        CREATE TABLE runs (
+            id                 TEXT PRIMARY KEY CHECK (id <> ''),
+            snapshot_id        TEXT NOT NULL REFERENCES snapshots (id),
+            recipe             TEXT NOT NULL CHECK (json_valid(recipe)),
+            seed               INTEGER NOT NULL,
+            state              TEXT NOT NULL DEFAULT 'queued'
+                               CHECK (state IN ('queued', 'running', 'succeeded', 'rejected', 'failed', 'cancelled')),
+            attempt            INTEGER NOT NULL DEFAULT 1 CHECK (attempt >= 1),
+            pid                INTEGER CHECK (pid > 0),
+            process_started_at REAL,
+            requested_by       TEXT REFERENCES people (id),
+            reason             TEXT NOT NULL,
+            error              TEXT CHECK (trim(error) <> ''),
+            created_at         TEXT NOT NULL,
+            started_at         TEXT,
+            finished_at        TEXT,
+            CHECK ((state = 'failed') = (error IS NOT NULL)),
+            CHECK ((state = 'running') = (pid IS NOT NULL)),
+            CHECK ((state = 'running') = (process_started_at IS NOT NULL)),
+            CHECK ((state IN ('queued', 'running')) = (finished_at IS NULL)),
+            CHECK (iif(state = 'queued', started_at IS NULL, state IN ('failed', 'cancelled') OR started_at IS NOT NULL))
+        ) STRICT
+        """,
+        "CREATE UNIQUE INDEX one_active_run ON runs ((1)) WHERE state IN ('queued', 'running')",
+        "CREATE INDEX runs_of_snapshot ON runs (snapshot_id)",
+        """
+        CREATE TRIGGER runs_do_not_go_back BEFORE UPDATE ON runs
+        WHEN OLD.finished_at IS NOT NULL OR (OLD.state = 'running' AND NEW.state = 'queued') OR NEW.attempt < OLD.attempt
+        BEGIN SELECT RAISE(ABORT, 'a run does not go back'); END
+        """,
+        """
+        CREATE TRIGGER runs_keep_their_order BEFORE UPDATE OF id, snapshot_id, recipe, seed, requested_by, reason, created_at ON runs
+        BEGIN SELECT RAISE(ABORT, 'a run keeps what was ordered'); END
+        """,
+        "CREATE TRIGGER runs_are_not_deleted BEFORE DELETE ON runs BEGIN SELECT RAISE(ABORT, 'a run is not deleted'); END",
+        """
+        CREATE TABLE run_events (
+            run_id      TEXT NOT NULL REFERENCES runs (id),
+            number      INTEGER NOT NULL CHECK (number >= 1),
+            happened_at TEXT NOT NULL,
+            phase       TEXT NOT NULL CHECK (phase <> ''),
+            step        INTEGER CHECK (step >= 0),
+            details     TEXT NOT NULL CHECK (json_valid(details)),
+            PRIMARY KEY (run_id, number)
+        ) STRICT, WITHOUT ROWID
+        """,
+        *_refuse_changes("run_events", "what a run told is append-only"),
+        """
+        CREATE TABLE reports (
+            run_id     TEXT PRIMARY KEY REFERENCES runs (id),
+            shape      INTEGER NOT NULL CHECK (shape >= 1),
+            report     TEXT NOT NULL CHECK (json_valid(report) AND json_type(report, '$.items') IS 'array'),
+            decision   TEXT NOT NULL CHECK (decision IN ('promote', 'needs_person', 'rejected')),
+            reasons    TEXT NOT NULL CHECK (json_valid(reasons) AND json_type(reasons) = 'array'),
+            created_at TEXT NOT NULL
+        ) STRICT
+        """,
+        # Erasure takes questions out of a report; what the gate said of it stays.
+        """
+        CREATE TRIGGER reports_keep_their_verdict BEFORE UPDATE OF run_id, shape, decision, reasons, created_at ON reports
+        BEGIN SELECT RAISE(ABORT, 'a report keeps its verdict'); END
+        """,
+        "CREATE TRIGGER reports_are_not_deleted BEFORE DELETE ON reports BEGIN SELECT RAISE(ABORT, 'a report is not deleted'); END",
+    )
+
+
+@MIGRATIONS()
+def m006_releases(db: sqlite_utils.Database) -> None:
+    """Releases, the wish for one to be live, and the fact that it is."""
+    _run(
+        db,
+        """
+        CREATE TABLE releases (
+            version        INTEGER PRIMARY KEY CHECK (version >= 0),
+            base           TEXT NOT NULL CHECK (base <> ''),
+            revision       TEXT NOT NULL CHECK (revision <> ''),
+            quantisation   TEXT NOT NULL CHECK (quantisation <> ''),
+            template_hash  TEXT NOT NULL CHECK (template_hash <> ''),
+            system_message TEXT,
+            sampling       TEXT NOT NULL CHECK (json_valid(sampling)),
+            run_id         TEXT UNIQUE REFERENCES runs (id),
+            adapter_hash   TEXT,
+            created_at     TEXT NOT NULL,
+            CHECK ((run_id IS NULL) = (adapter_hash IS NULL)),
+            CONSTRAINT version_0_is_the_bare_base CHECK (version > 0 OR run_id IS NULL)
+        ) STRICT
+        """,
+        *_refuse_changes("releases", "a release is immutable"),
+        """
+        CREATE TABLE deployments (
+            id         INTEGER PRIMARY KEY,
+            version    INTEGER NOT NULL REFERENCES releases (version),
+            actor_id   TEXT REFERENCES people (id),
+            reason     TEXT NOT NULL CHECK (trim(reason) <> ''),
+            undoes     INTEGER UNIQUE REFERENCES deployments (id),
+            created_at TEXT NOT NULL,
+            CHECK (undoes < id)
+        ) STRICT
+        """,
+        *_refuse_changes("deployments", "deployments are append-only"),
+        """
+        CREATE TABLE swaps (
+            id            INTEGER PRIMARY KEY,
+            deployment_id INTEGER NOT NULL REFERENCES deployments (id),
+            version       INTEGER NOT NULL REFERENCES releases (version),
+            outcome       TEXT NOT NULL CHECK (outcome IN ('served', 'refused')),
+            error         TEXT CHECK (trim(error) <> ''),
+            duration_ms   REAL NOT NULL CHECK (duration_ms >= 0),
+            happened_at   TEXT NOT NULL,
+            CHECK ((outcome = 'refused') = (error IS NOT NULL))
+        ) STRICT
+        """,
+        *_refuse_changes("swaps", "swaps are append-only"),
+    )
+
+
+@MIGRATIONS()
+def m007_requests_and_schedule(db: sqlite_utils.Database) -> None:
+    """What people ask of the supervisor, and what it tells them of the schedule."""
+    _run(
+        db,
+        """
+        CREATE TABLE requests (
+            id         INTEGER PRIMARY KEY,
+            kind       TEXT NOT NULL CHECK (kind IN ('train', 'dry_run', 'cancel')),
+            person_id  TEXT NOT NULL REFERENCES people (id),
+            reason     TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            handled_at TEXT,
+            outcome    TEXT CHECK (trim(outcome) <> ''),
+            CHECK ((handled_at IS NULL) = (outcome IS NULL))
+        ) STRICT
+        """,
+        "CREATE INDEX requests_open ON requests (id) WHERE handled_at IS NULL",
+        """
+        CREATE TABLE schedule_status (
+            id           INTEGER PRIMARY KEY CHECK (id = 1),
+            is_due       INTEGER NOT NULL CHECK (is_due IN (0, 1)),
+            reasons      TEXT NOT NULL CHECK (json_valid(reasons) AND json_type(reasons) = 'array'),
+            next_look_at TEXT,
+            updated_at   TEXT NOT NULL
+        ) STRICT
+        """,
+    )
+
+
+def _refuse_changes(table: str, why: str) -> tuple[str, str]:
+    """Return the triggers that keep a table append-only."""
+    return (
+        f"CREATE TRIGGER {table}_is_not_updated BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, '{why}'); END",
+        f"CREATE TRIGGER {table}_is_not_deleted BEFORE DELETE ON {table} BEGIN SELECT RAISE(ABORT, '{why}'); END",
     )
 
 

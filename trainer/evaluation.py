@@ -1,4 +1,4 @@
-"""Has a model answer many prompts at once, for measuring. Knows torch, and nothing of what a right answer is."""
+"""Has models answer many questions and compares what they say. Knows torch, and by `key_facts` what a right answer is."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,6 +7,9 @@ import torch
 from assistant.engine.base_model import BaseModel
 from assistant.engine.rendering import render_prompt
 from assistant.prompt import Message
+from feedback_db.reports import Asked, Report, Suite
+from trainer.key_facts import is_right
+from trainer.run_directory import Row
 
 
 def generate_replies(
@@ -35,3 +38,27 @@ def generate_replies(
         if report is not None:
             report(start + len(chosen))
     return replies
+
+
+def compare(run_id: str, rows: Sequence[Row], before: Sequence[str], after: Sequence[str]) -> Report:
+    """Judge the incumbent's and the candidate's replies to the same questions.
+
+    A guard question wants what the incumbent says: same facts, whatever the wording.
+    """
+    return Report(run_id=run_id, items=tuple(_judge(*one) for one in zip(rows, before, after, strict=True)))
+
+
+def _judge(row: Row, before: str, after: str) -> Asked:
+    if row.suite is None:
+        raise ValueError("expected a row of a suite, found one that belongs to none")
+    wanted = before if row.suite is Suite.UNTOUCHED else row.reply
+    return Asked(
+        suite=row.suite,
+        example_id=row.example_id,
+        question=row.question,
+        expected=wanted,
+        before=before,
+        after=after,
+        is_right_before=is_right(before, wanted),
+        is_right_after=is_right(after, wanted),
+    )

@@ -87,6 +87,11 @@ class BaseModel:
         """Where the model lives."""
         return torch.device(self.model.device)
 
+    @property
+    def context_tokens(self) -> int:
+        """How many tokens, prompt and reply together, the base can look at."""
+        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 2048))
+
 
 def load_base_model(
     name: str | Path = BUNDLED_BASE,

@@ -1,86 +1,421 @@
-"""Streams one reply at a time from the base. The engine's first, simple form: transformers' own generation in a thread."""
+"""The live assistant: one thread owns the model; everybody else asks it for replies and swaps through a queue.
 
-from collections.abc import Iterator
-from threading import Event, Thread
+The sentence that must be true: a reply is written by one release from its first token to its last, and it says which. A reply is bound to
+a release when it is asked for; the thread sets that release's adapter before the first token and does nothing else until the last. This
+first form writes one reply after the other, so a swap waits for the reply in flight, and replies wait for each other.
+"""
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
 from typing import Any
 
 import torch
-from transformers import StoppingCriteria, TextIteratorStreamer
+from peft import PeftModel
+from transformers import StoppingCriteria, TextStreamer
 
+from assistant.engine.adapter_files import verify_adapter
 from assistant.engine.base_model import BaseModel, is_out_of_memory, shorten_error
 from assistant.engine.rendering import render_prompt
-from assistant.errors import AssistantError, ContextFullError, GenerationError, NoMemoryError
-from assistant.prompt import Message
+from assistant.errors import (
+    AdapterRefusedError,
+    AssistantClosedError,
+    AssistantError,
+    ContextFullError,
+    GenerationError,
+    NoMemoryError,
+    ReleaseNotLoadedError,
+)
+from assistant.prompt import Message, build_messages
+
+_PROBE = build_messages(None, [], "Hello")
+_PROBE_TOKENS = 4
+_KEPT_RELEASES = 4  # adapters that stay loaded, so that going back to one takes no time
 
 
-class _StopWhenSet(StoppingCriteria):
-    def __init__(self, event: Event) -> None:
-        self._event = event
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen; temperature 0 takes the likeliest. `max_tokens` bounds the reply."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedRelease:
+    """What the engine needs of a release: its number and the folder of its adapter, None for the bare base."""
+
+    version: int
+    adapter: Path | None
+
+
+class FinishReason(StrEnum):
+    """Why a reply ended."""
+
+    COMPLETE = "complete"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a reply went: tokens of the rendered prompt and of the reply; times in milliseconds since it was asked for.
+
+    `first_token_ms` is None where no text came.
+    """
+
+    finish: FinishReason
+    prompt_tokens: int
+    reply_tokens: int
+    first_token_ms: int | None
+    latency_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What the engine does: the live release, all that are loaded, replies waiting or being written."""
+
+    version: int
+    loaded: tuple[int, ...]
+    replies: int
+
+
+class Reply(Iterator[str]):
+    """A reply being written: iterate over its pieces. `version` is set from the start, `outcome` once the pieces have ended."""
+
+    def __init__(self, reply_id: int, version: int, prompt_tokens: int, deadline_s: float | None) -> None:
+        self.id, self.version, self.prompt_tokens = reply_id, version, prompt_tokens
+        self.outcome: Outcome | None = None
+        self._pieces: SimpleQueue[str | None] = SimpleQueue()
+        self._error: AssistantError | None = None
+        self._cancelled = Event()
+        self._asked_at = time.monotonic()
+        self._deadline = None if deadline_s is None else self._asked_at + deadline_s
+        self._first_token_ms: int | None = None
+
+    def __next__(self) -> str:
+        """Return the next piece of text.
+
+        Raises:
+            NoMemoryError, GenerationError, AssistantClosedError: the reply failed; the pieces so far are what there is.
+        """
+        if self.outcome is not None and self._pieces.empty():
+            raise StopIteration
+        piece = self._pieces.get()
+        if piece is not None:
+            return piece
+        if self._error is not None:
+            raise self._error
+        raise StopIteration
+
+    def cancel(self) -> None:
+        """End the reply after the token that is being computed."""
+        self._cancelled.set()
+
+    def put(self, piece: str) -> None:
+        """Add a piece; called by the engine."""
+        if self._first_token_ms is None:
+            self._first_token_ms = self._elapsed_ms()
+        self._pieces.put(piece)
+
+    def end(self, finish: FinishReason, reply_tokens: int, error: AssistantError | None = None) -> None:
+        """Close the reply; called by the engine."""
+        self._error = error
+        self.outcome = Outcome(
+            finish=finish,
+            prompt_tokens=self.prompt_tokens,
+            reply_tokens=reply_tokens,
+            first_token_ms=self._first_token_ms,
+            latency_ms=self._elapsed_ms(),
+        )
+        self._pieces.put(None)
+
+    def why_stop(self) -> FinishReason | None:
+        """Say why the reply must end before its last token, None while it need not."""
+        if self._cancelled.is_set():
+            return FinishReason.CANCELLED
+        return FinishReason.DEADLINE if self._deadline is not None and time.monotonic() > self._deadline else None
+
+    def _elapsed_ms(self) -> int:
+        return round((time.monotonic() - self._asked_at) * 1000)
+
+
+@dataclass(slots=True)
+class _Job:
+    """A reply to write: the prompt's ids and how to sample."""
+
+    reply: Reply
+    ids: list[int]
+    sampling: Sampling
+
+
+@dataclass(slots=True)
+class _Load:
+    """A release to load; the future is done once it is live."""
+
+    release: ServedRelease
+    done: "Future[None]" = field(default_factory=Future)
+
+
+class LiveAssistant:
+    """Serves one base and, of its releases, the live one and some before it. Close it, or use it as a context manager."""
+
+    def __init__(self, base: BaseModel) -> None:
+        """Serve a base; version 0, the bare base, is live until something is swapped in."""
+        self.base = base
+        self._model: Any = base.model  # wrapped by peft with the first adapter
+        self._live = 0
+        self._loaded: dict[int, Path | None] = {0: None}  # the oldest first
+        self._pinned: dict[int, int] = {}
+        self._replies: dict[int, Reply] = {}
+        self._lock = Lock()  # over the four above
+        self._numbers = itertools.count(1)
+        self._jobs: SimpleQueue[_Job | _Load | None] = SimpleQueue()
+        self._closed = False
+        self._thread = Thread(target=self._work, name="engine", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> "LiveAssistant":
+        """Return the assistant itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """End all replies and the thread; does nothing the second time."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            for reply in self._replies.values():
+                reply.cancel()
+            self._jobs.put(None)
+        self._thread.join()
+
+    def stream(
+        self, messages: Sequence[Message], sampling: Sampling, *, version: int | None = None, deadline_s: float | None = None
+    ) -> Reply:
+        """Ask for a reply, by the live release or by another loaded one; returns at once.
+
+        Raises:
+            ContextFullError: the prompt leaves no room for a reply.
+            TemplateRefusedError: the chat template cannot show these messages.
+            ReleaseNotLoadedError: that version is not loaded.
+            AssistantClosedError: the assistant has been closed.
+        """
+        ids = render_prompt(self.base.tokenizer, messages)
+        if len(ids) >= self.base.context_tokens:
+            raise ContextFullError(self.base.context_tokens, len(ids))
+        with self._lock:
+            if self._closed:
+                raise AssistantClosedError
+            chosen = self._live if version is None else version
+            if chosen not in self._loaded:
+                raise ReleaseNotLoadedError(chosen, sorted(self._loaded))
+            reply = Reply(next(self._numbers), chosen, len(ids), deadline_s)
+            self._pinned[chosen] = self._pinned.get(chosen, 0) + 1
+            self._replies[reply.id] = reply
+            self._jobs.put(_Job(reply, ids, sampling))
+        return reply
+
+    def cancel(self, reply_id: int) -> None:
+        """End a reply; one that has ended already is left alone."""
+        with self._lock:
+            reply = self._replies.get(reply_id)
+        if reply is not None:
+            reply.cancel()
+
+    def swap_to(self, release: ServedRelease) -> float:
+        """Make a release the live one for all replies asked for from now on; return how long it took, in milliseconds.
+
+        Its files are verified before anything touches the model, and it must answer a probe; a refused release leaves the old one serving.
+
+        Raises:
+            AdapterCorruptError, AdapterRefusedError: it cannot be served.
+            NoMemoryError: there is no room for it.
+            AssistantClosedError: the assistant has been closed.
+        """
+        started = time.perf_counter()
+        if release.adapter is not None:
+            verify_adapter(release.adapter, revision=self.base.revision)
+        load = _Load(release)
+        with self._lock:
+            if self._closed:
+                raise AssistantClosedError
+            self._jobs.put(load)
+        load.done.result()
+        return (time.perf_counter() - started) * 1000
+
+    def status(self) -> Status:
+        """Say what is live, what is loaded, and how many replies are waiting or being written."""
+        with self._lock:
+            return Status(version=self._live, loaded=tuple(sorted(self._loaded)), replies=len(self._replies))
+
+    def _work(self) -> None:
+        """Do one job after the other; the only code that touches the model."""
+        while (job := self._jobs.get()) is not None:
+            if isinstance(job, _Load):
+                self._load(job)
+            else:
+                self._write(job)
+        for reply in list(self._replies.values()):  # asked for before the end and not begun
+            reply.end(FinishReason.FAILED, 0, AssistantClosedError())
+
+    def _load(self, load: _Load) -> None:
+        version, folder = load.release.version, load.release.adapter
+        try:
+            if version not in self._loaded:
+                self._add_adapter(version, folder)
+            self._probe(version, folder)
+        except Exception as error:  # noqa: BLE001  the thread's outermost frame: whoever asked for the swap raises it
+            if version not in self._loaded:
+                self._drop_adapter(version)
+            load.done.set_exception(_explain(error, folder, self.base))
+            return
+        with self._lock:
+            self._loaded.pop(version, None)  # the newest last
+            self._loaded[version] = folder
+            self._live = version
+            superfluous = [old for old in self._loaded if old not in {0, version} and not self._pinned.get(old)][:-_KEPT_RELEASES]
+            for old in superfluous:
+                del self._loaded[old]
+        for old in superfluous:
+            self._drop_adapter(old)
+        load.done.set_result(None)
+
+    def _add_adapter(self, version: int, folder: Path | None) -> None:
+        if folder is None:
+            return
+        if isinstance(self._model, PeftModel):
+            self._model.load_adapter(str(folder), adapter_name=_name(version))
+        else:
+            self._model = PeftModel.from_pretrained(self._model, str(folder), adapter_name=_name(version)).eval()
+
+    def _drop_adapter(self, version: int) -> None:
+        if not isinstance(self._model, PeftModel) or _name(version) not in self._model.peft_config:
+            return
+        if len(self._model.peft_config) > 1:
+            self._model.delete_adapter(_name(version))
+        else:  # peft keeps the last one; the base without any is the base as it was loaded
+            wrapped: Any = self._model
+            self._model = wrapped.unload()
+
+    def _select(self, version: int) -> None:
+        """Have the next tokens written by a release."""
+        if not isinstance(self._model, PeftModel):
+            return
+        tuner: Any = self._model.base_model
+        if version == 0:
+            tuner.disable_adapter_layers()
+        else:
+            tuner.enable_adapter_layers()
+            tuner.set_adapter(_name(version))
+
+    def _probe(self, version: int, folder: Path | None) -> None:
+        """Have a release say a few tokens, all of them from finite numbers."""
+        self._select(version)
+        ids = torch.tensor([render_prompt(self.base.tokenizer, _PROBE)], device=self.base.device)
+        for _ in range(_PROBE_TOKENS):
+            with torch.inference_mode():
+                logits = self._model(input_ids=ids, logits_to_keep=1).logits
+            if not torch.isfinite(logits).all():
+                raise AdapterRefusedError(folder or Path(self.base.name), "its probe reply is made of numbers that are not finite")
+            ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
+
+    def _write(self, job: _Job) -> None:
+        """Write one reply from its first token to its last."""
+        reply, counted = job.reply, _Counter(job.reply)
+        try:
+            finish = reply.why_stop()
+            if finish is None:
+                self._select(reply.version)
+                finish = self._generate(job, counted)
+            reply.end(finish, counted.tokens)
+        except Exception as error:  # noqa: BLE001  the thread's outermost frame: the reader raises it
+            reply.end(FinishReason.FAILED, counted.tokens, _explain(error, None, self.base))
+        finally:
+            with self._lock:
+                del self._replies[reply.id]
+                self._pinned[reply.version] -= 1
+
+    def _generate(self, job: _Job, counted: "_Counter") -> FinishReason:
+        prompt = torch.tensor([job.ids], device=self.base.device)  # (1, length)
+        room = min(job.sampling.max_tokens, self.base.context_tokens - len(job.ids))
+        streamer = _Pieces(self.base.tokenizer, job.reply)
+        if job.sampling.temperature > 0:
+            torch.manual_seed(job.sampling.seed)
+        with torch.inference_mode():
+            out = self._model.generate(
+                input_ids=prompt,
+                attention_mask=torch.ones_like(prompt),
+                max_new_tokens=room,
+                pad_token_id=self.base.tokenizer.pad_token_id,
+                streamer=streamer,
+                stopping_criteria=[counted],
+                **_choose(job.sampling),
+            )
+        if counted.stopped is not None:
+            return counted.stopped
+        ends = self.base.model.generation_config.eos_token_id
+        is_ended = int(out[0, -1]) in (ends if isinstance(ends, list) else [ends])
+        return FinishReason.COMPLETE if is_ended else FinishReason.LENGTH
+
+
+class _Counter(StoppingCriteria):
+    """Counts tokens, and stops where the reply is cancelled or late."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self.tokens = 0
+        self.stopped: FinishReason | None = None
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        return torch.full((input_ids.shape[0],), self._event.is_set(), device=input_ids.device)
+        self.tokens += 1
+        self.stopped = self._reply.why_stop()
+        return torch.full((input_ids.shape[0],), self.stopped is not None, device=input_ids.device)
 
 
-def count_prompt_tokens(base: BaseModel, messages: list[Message]) -> int:
-    """Return the length of the rendered prompt in tokens.
+class _Pieces(TextStreamer):
+    """Hands finished text to a reply; what may still change with the next token is held back."""
 
-    Raises:
-        TemplateRefusedError: the chat template cannot show these messages.
-    """
-    return len(render_prompt(base.tokenizer, messages))
+    def __init__(self, tokenizer: Any, reply: Reply) -> None:
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self._reply = reply
 
-
-def context_tokens(base: BaseModel) -> int:
-    """Return how many tokens, prompt and reply together, the base can look at."""
-    return int(getattr(base.model.config.get_text_config(), "max_position_embeddings", 2048))
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        if text:
+            self._reply.put(text)
 
 
-def stream_reply(base: BaseModel, messages: list[Message], *, max_tokens: int) -> Iterator[str]:
-    """Yield the greedy reply piece by piece; closing the iterator stops the generation.
-
-    Raises:
-        ContextFullError: the prompt leaves no room for a reply.
-        TemplateRefusedError: the chat template cannot show these messages.
-        NoMemoryError: the device's memory is exhausted.
-        GenerationError: the base failed in another way.
-    """
-    ids = render_prompt(base.tokenizer, messages)
-    room = context_tokens(base) - len(ids)
-    if room < 1:
-        raise ContextFullError(context_tokens(base), len(ids))
-    streamer = TextIteratorStreamer(base.tokenizer, skip_prompt=True, skip_special_tokens=True)
-    stop = Event()
-    failures: list[Exception] = []
-
-    def generate() -> None:
-        try:
-            prompt = torch.tensor([ids], device=base.device)  # (1, length)
-            with torch.inference_mode():
-                base.model.generate(
-                    input_ids=prompt,
-                    attention_mask=torch.ones_like(prompt),
-                    do_sample=False,
-                    max_new_tokens=min(max_tokens, room),
-                    pad_token_id=base.tokenizer.pad_token_id,
-                    streamer=streamer,
-                    stopping_criteria=[_StopWhenSet(stop)],
-                )
-        except Exception as error:  # noqa: BLE001  the thread's outermost frame: the reader raises it
-            failures.append(error)
-            streamer.end()
-
-    thread = Thread(target=generate, name="reply", daemon=True)
-    thread.start()
-    try:
-        yield from (piece for piece in streamer if piece)
-    finally:
-        stop.set()
-        thread.join()
-    if failures:
-        raise _explain_failure(base, failures[0]) from failures[0]
+def _choose(sampling: Sampling) -> dict[str, Any]:
+    """Return generate's arguments for a way of sampling."""
+    if sampling.temperature <= 0:
+        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    return {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
 
 
-def _explain_failure(base: BaseModel, error: Exception) -> AssistantError:
+def _name(version: int) -> str:
+    """Name a release's adapter; a number is never used twice, so no cache can mistake one for another."""
+    return f"release-{version}"
+
+
+def _explain(error: Exception, folder: Path | None, base: BaseModel) -> AssistantError:
+    if isinstance(error, AssistantError):
+        return error
     if is_out_of_memory(error):
-        return NoMemoryError("a reply", str(base.device))
+        return NoMemoryError("a reply" if folder is None else "an adapter", str(base.device))
+    if folder is not None:
+        return AdapterRefusedError(folder, f"peft cannot load it: {shorten_error(error)}")
     return GenerationError(shorten_error(error))

@@ -3,6 +3,7 @@
 What somebody typed is text: a special token in a message's content is never obeyed. Knows nothing of models or replies.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -24,6 +25,15 @@ def render_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message
     return ids
 
 
+def count_prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> int:
+    """Return the length of the rendered prompt in tokens.
+
+    Raises:
+        TemplateRefusedError: the chat template cannot show these messages.
+    """
+    return len(render_prompt(tokenizer, messages))
+
+
 def render_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
     """Render messages by the tokenizer's chat template, special tokens in their contents neutralised.
 
@@ -42,6 +52,11 @@ def render_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message],
         return _apply_template(tokenizer, _fold_system(plain), add_generation_prompt=add_generation_prompt)
     except TemplateError as error:
         raise TemplateRefusedError(str(error)) from error
+
+
+def hash_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return a hash of the chat template: two bases with the same one show a conversation alike."""
+    return hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()[:16]
 
 
 def neutralise_special_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> str:

@@ -5,10 +5,26 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from assistant import terminal
+from assistant.engine.live import LiveAssistant
 from assistant.errors import GenerationError
 from assistant.settings import Settings
 from assistant.terminal import TerminalChat
+
+
+class ScriptedReply:
+    """Yields a script's pieces and raises its errors where they stand."""
+
+    def __init__(self, script: list[str | BaseException]) -> None:
+        self._script = script
+
+    def __iter__(self) -> Iterator[str]:
+        for piece in self._script:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+
+    def cancel(self) -> None:
+        self._script = []
 
 
 class Chat:
@@ -22,14 +38,11 @@ class Chat:
     def say(self, messages: list[str], replies: list[list[str | BaseException]], monkeypatch: pytest.MonkeyPatch) -> str:
         waiting = iter(replies)
 
-        def stream(_: object, prompt: list[dict[str, str]], **__: object) -> Iterator[str]:
+        def stream(_: object, prompt: list[dict[str, str]], sampling: object) -> ScriptedReply:
             self.prompts.append([message["content"] for message in prompt])
-            for piece in next(waiting):
-                if isinstance(piece, BaseException):
-                    raise piece
-                yield piece
+            return ScriptedReply(next(waiting))
 
-        monkeypatch.setattr(terminal, "stream_reply", stream)
+        monkeypatch.setattr(LiveAssistant, "stream", stream)
         monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(messages) + "\n"))
         self.session.run()
         return self.printed.getvalue()

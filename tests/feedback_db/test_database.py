@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import sqlite_utils
 
-from feedback_db.database import Database, store_time
-from feedback_db.errors import DatabaseCorruptError, DatabaseInUseError, DiskFullError, SchemaTooNewError
+from feedback_db.database import Database, store_time, translate_refusals
+from feedback_db.errors import DatabaseCorruptError, DatabaseInUseError, DiskFullError, NotFoundError, SchemaTooNewError
 from feedback_db.migrations import MIGRATIONS
 
 ADD_VISITOR = "INSERT INTO people (id, kind, name, role, created_at) VALUES (:id, 'visitor', '', 'end_user', '2026')"
@@ -124,7 +124,9 @@ def test_a_fresh_file_has_safe_settings(db: Database) -> None:
 
 
 def test_every_table_is_strict(db: Database) -> None:
-    tables = db.read().execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE '\\_%' ESCAPE '\\'")
+    tables = db.read().execute(
+        "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'"
+    )
     loose = [row["name"] for row in tables if not row["strict"] and not row["name"].startswith("sqlite_")]
     assert loose == []
 
@@ -243,3 +245,12 @@ def test_killing_the_writer_two_hundred_times_loses_nothing_that_was_acknowledge
 def test_a_moment_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         store_time(datetime(2026, 1, 1))
+
+
+def test_a_refusal_is_translated_by_what_it_says_and_others_pass() -> None:
+    refusals = {"FOREIGN KEY": NotFoundError("a turn", "t1"), "one_active_run": NotFoundError("a run", "r1")}
+    with pytest.raises(NotFoundError, match="a run 'r1'") as caught, translate_refusals(refusals):
+        raise sqlite3.IntegrityError("UNIQUE constraint failed: index 'one_active_run'")
+    assert isinstance(caught.value.__cause__, sqlite3.IntegrityError)
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"), translate_refusals(refusals):
+        raise sqlite3.IntegrityError("CHECK constraint failed: x")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration (KellerJordan/Muon)
 _ITERATIONS = 5
 # Of the learning rate of the matrices, whose updates are scaled to Adam's size. Embeddings are large here (see priming), norms not.
-_TABLE_RATE, _VECTOR_RATE = 2.0, 0.25
+_TABLE_RATE, _VECTOR_RATE = 2.0, 0.5
 
 
 class Muon(torch.optim.Optimizer):

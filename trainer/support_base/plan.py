@@ -28,12 +28,12 @@ class Plan:
     """
 
     seed: int = 1
-    steps: int = 5000
-    tokens_per_step: int = 4096
+    steps: int = 2800
+    tokens_per_step: int = 8192
     micro_batch_tokens: int = 1100
-    learning_rate: float = 4e-3
+    learning_rate: float = 2e-3
     warmup_share: float = 0.02
-    weight_decay: float = 0.05
+    weight_decay: float = 0.1
     simple_until: float = 0.1
     mixed_from: float = 0.35
     mixed_least: float = 0.2

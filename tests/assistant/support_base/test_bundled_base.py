@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from assistant.engine.base_model import BaseModel
-from assistant.engine.live import count_prompt_tokens
+from assistant.engine.rendering import count_prompt_tokens
 from assistant.prompt import build_messages
 from assistant.settings import BUNDLED_BASE
 from trainer.evaluation import generate_replies
@@ -101,7 +101,7 @@ def test_it_still_reads_a_passage_behind_a_thousand_tokens_of_conversation(bundl
     history = [("how do i reset my password?", reply)] * 28
     facts = "Approved refunds are paid out within 37 days; banks need up to 9 days to book them."
     passages = [f"Refund status: shown at velora.example/claim. {facts}"]
-    assert count_prompt_tokens(bundled_base, build_messages(None, history, "")) > 1000
+    assert count_prompt_tokens(bundled_base.tokenizer, build_messages(None, history, "")) > 1000
     found = ask("when will i get my refund?", passages=passages, history=history)
     assert states(found, "37")
     assert states(found, "velora.example/claim")

@@ -1,0 +1,113 @@
+"""Forgetting a conversation or a person: the text goes, what was learned from it is named. Knows the database only.
+
+Snapshots, runs, releases, deployments and the audit stay; they hold ids and hashes. Reports hold questions and lose those concerned.
+Deleted text stays in the write-ahead log until the caller, after the transaction, calls `Database.erase_traces`; run directories and
+older backups are the caller's, too.
+"""
+
+import json
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime
+
+from feedback_db.database import Transaction, find_row, store_time
+from feedback_db.lineage import Descendants, find_descendants
+from feedback_db.people import find_person
+from feedback_db.records import ConversationId, PersonId
+from feedback_db.training_records import ExampleId
+
+_TABLES = ("conversations", "turns", "ratings", "corrections", "reviews", "examples", "variants")
+_QUESTIONS_OF_CONVERSATION = "SELECT user_message FROM turns WHERE conversation_id = :id"
+_QUESTIONS_OF_PERSON = "SELECT user_message FROM turns JOIN conversations ON conversations.id = conversation_id WHERE person_id = :id"
+_ERASE_CONVERSATION = ("DELETE FROM conversations WHERE id = :id",)
+_ERASE_PERSON = (
+    "DELETE FROM conversations WHERE person_id = :id",
+    "DELETE FROM corrections WHERE author_id = :id",
+    "DELETE FROM variants WHERE added_by = :id",
+    "UPDATE ratings SET comment = '' WHERE person_id = :id",
+    "UPDATE reviews SET note = '' WHERE reviewer_id = :id",
+    "UPDATE requests SET reason = '' WHERE person_id = :id",
+    "UPDATE sessions SET ended_at = :now WHERE person_id = :id AND ended_at IS NULL",
+    "UPDATE people SET name = '', password_hash = NULL, erased_at = coalesce(erased_at, :now) WHERE id = :id",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """What went, and what had learned from it.
+
+    `counts` are the deleted rows by table. `example_ids` are the examples that went, `reworded_ids` those that stay but lost a wording;
+    `descendants` hold either. Backups older than `erased_at` hold the text still.
+    """
+
+    erased_at: datetime
+    counts: Mapping[str, int]
+    example_ids: tuple[ExampleId, ...]
+    reworded_ids: tuple[ExampleId, ...]
+    descendants: Descendants
+
+
+def erase_conversation(tx: Transaction, conversation_id: ConversationId, *, now: datetime) -> Erased:
+    """Erase a conversation with all that came of it.
+
+    Raises:
+        NotFoundError: there is none of this id.
+    """
+    find_row(tx, "SELECT id FROM conversations WHERE id = :id", {"id": conversation_id}, kind="a conversation")
+    return _erase(tx, conversation_id, _QUESTIONS_OF_CONVERSATION, _ERASE_CONVERSATION, now)
+
+
+def erase_person(tx: Transaction, person_id: PersonId, *, now: datetime) -> Erased:
+    """Erase what a person wrote, and who they are; their row stays, nameless, for others refer to it.
+
+    A reply that they edited as a reviewer is somebody else's correction and stays.
+
+    Raises:
+        NotFoundError: there is none of this id.
+    """
+    find_person(tx, person_id)
+    return _erase(tx, person_id, _QUESTIONS_OF_PERSON, _ERASE_PERSON, now)
+
+
+def _erase(tx: Transaction, key: str, questions_sql: str, statements: Sequence[str], now: datetime) -> Erased:
+    """Run the statements, cascades and all, and tell what is gone from what was there before."""
+    questions = {row["user_message"] for row in tx.execute(questions_sql, {"id": key})}
+    counts, examples, wordings = _count_rows(tx), _list_example_ids(tx), _list_wordings(tx)
+    for statement in statements:
+        tx.execute(statement, {"id": key, "now": store_time(now)})
+    gone = examples - _list_example_ids(tx)
+    lost = wordings - _list_wordings(tx)
+    reworded = {example_id for example_id, _ in lost} & examples - gone
+    _scrub_reports(tx, gone | reworded, questions | {text for _, text in lost})
+    left = _count_rows(tx)
+    return Erased(
+        erased_at=now,
+        counts={table: counts[table] - left[table] for table in _TABLES},
+        example_ids=tuple(sorted(gone)),
+        reworded_ids=tuple(sorted(reworded)),
+        descendants=find_descendants(tx, gone | reworded),
+    )
+
+
+def _count_rows(tx: Transaction) -> dict[str, int]:
+    return {table: int(tx.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in _TABLES}  # noqa: S608  our own names
+
+
+def _list_example_ids(tx: Transaction) -> set[ExampleId]:
+    return {ExampleId(row["correction_id"]) for row in tx.execute("SELECT correction_id FROM examples")}
+
+
+def _list_wordings(tx: Transaction) -> set[tuple[ExampleId, str]]:
+    return {(ExampleId(row["correction_id"]), row["text"]) for row in tx.execute("SELECT correction_id, text FROM variants")}
+
+
+def _scrub_reports(tx: Transaction, example_ids: Set[ExampleId], questions: Set[str]) -> None:
+    """Take out of every report what asks about one of the examples, or in the same words as an erased question."""
+    for row in tx.execute("SELECT run_id, report FROM reports").fetchall():
+        report = json.loads(row["report"])
+        kept = [one for one in report["items"] if one.get("example_id") not in example_ids and one.get("question") not in questions]
+        if len(kept) < len(report["items"]):
+            tx.execute(
+                "UPDATE reports SET report = :report WHERE run_id = :run_id",
+                {"run_id": row["run_id"], "report": json.dumps({**report, "items": kept}, ensure_ascii=False)},
+            )

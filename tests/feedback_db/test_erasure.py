@@ -1,0 +1,239 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from feedback_db import conversations, corrections, erasure, examples, people, releases, requests, runs, sign_in_sessions, snapshots
+from feedback_db.conversations import LoggedReply
+from feedback_db.database import Database
+from feedback_db.errors import NotFoundError
+from feedback_db.lineage import Descendants
+from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, TurnId
+from feedback_db.reports import Verdict, VerdictKind
+from feedback_db.training_records import ExampleId, Release, RequestKind, RunId, SnapshotId, Split
+
+SECRET = "kumquat-7431"
+OTHER = ConversationId("c2")
+NOTHING = Descendants(snapshot_ids=(), run_ids=(), versions=())
+
+
+def plant_turn(db: Database, conversation: ConversationId, logged: LoggedReply, key: str, now: datetime) -> TurnId:
+    with db.write() as tx:
+        said = replace(logged, user_message=f"{SECRET} asked", reply=f"{SECRET} replied")
+        return conversations.log_turn(tx, TurnId(key), conversation_id=conversation, logged=said, now=now).id
+
+
+def plant_correction(db: Database, turn: TurnId, author: PersonId, reviewer: PersonId, key: str, now: datetime) -> CorrectionId:
+    with db.write() as tx:
+        added = corrections.add_correction(tx, CorrectionId(key), turn_id=turn, corrected_reply=f"{SECRET} {key}", author=author, now=now)
+        corrections.review(tx, added.id, Decision.APPROVED, reviewer=reviewer, now=now)
+        messages = [{"role": "user", "content": f"{SECRET} asked"}]
+        examples.add_example(tx, added.id, messages=messages, now=now)
+        return added.id
+
+
+def start_other(db: Database, person: PersonId, now: datetime) -> ConversationId:
+    with db.write() as tx:
+        conversations.start_conversation(tx, OTHER, person_id=person, channel=Channel.WEB, title="other", now=now)
+        conversations.record_consent(tx, OTHER, given=True, wording="v1", now=now)
+    return OTHER
+
+
+def report_on(db: Database, run: RunId, asked: list[dict[str, str | None]], now: datetime) -> None:
+    verdict = Verdict(kind=VerdictKind.PROMOTE, reasons=("It learned all.",))
+    with db.write() as tx:
+        runs.add_report(tx, run, shape=1, report=json.dumps({"shape": 1, "items": asked}), verdict=verdict, now=now)
+
+
+def read_questions(db: Database, run: RunId) -> list[str]:
+    stored = runs.find_report(db.read(), run)
+    assert stored is not None
+    assert stored.verdict.reasons == ("It learned all.",), "the verdict stays"
+    return [one["question"] for one in json.loads(stored.report)["items"]]
+
+
+def erase_person(db: Database, person: PersonId, now: datetime) -> erasure.Erased:
+    with db.write() as tx:
+        return erasure.erase_person(tx, person, now=now)
+
+
+def erase_conversation(db: Database, conversation: ConversationId, now: datetime) -> erasure.Erased:
+    with db.write() as tx:
+        return erasure.erase_conversation(tx, conversation, now=now)
+
+
+def files_with_secret(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+
+
+def test_an_erased_conversation_goes_with_all_that_came_of_it(
+    db: Database, conversation: ConversationId, adapted: Release, ann: PersonId, bob: PersonId, now: datetime
+) -> None:
+    with db.write() as tx:
+        conversations.rate(tx, TurnId("turn-k1"), person_id=ann, is_good=False, reason="wrong", comment="no", now=now)
+        examples.add_variant(tx, CorrectionId("k1"), text="where?", split=Split.TEST, added_by=bob, now=now)
+    erased = erase_conversation(db, conversation, now)
+    assert erased.erased_at == now
+    assert erased.counts == {
+        "conversations": 1,
+        "turns": 2,
+        "ratings": 1,
+        "corrections": 2,
+        "reviews": 2,
+        "examples": 2,
+        "variants": 1,
+    }
+    assert (erased.example_ids, erased.reworded_ids) == (("k1", "k2"), ())
+    assert erased.descendants == Descendants(snapshot_ids=(SnapshotId("s1"),), run_ids=(RunId("r1"),), versions=(1,))
+    assert db.read().execute("SELECT count(*) FROM consents").fetchone()[0] == 0
+    assert db.find_damage() == []
+
+
+def test_snapshots_runs_and_releases_survive_an_erasure(
+    db: Database, conversation: ConversationId, adapted: Release, run: RunId, snapshot: SnapshotId, now: datetime
+) -> None:
+    with db.write() as tx:
+        deployed = releases.deploy(tx, adapted.version, actor=None, reason="better", now=now)
+    erase_conversation(db, conversation, now)
+    assert snapshots.list_content_hashes(db.read(), snapshot) == {"k1": "hash of k1", "k2": "hash of k2"}
+    assert runs.find_run(db.read(), run).snapshot_id == snapshot
+    assert releases.find_live(db.read()) == (deployed, adapted)
+
+
+def test_what_is_unknown_cannot_be_erased(db: Database, now: datetime) -> None:
+    with pytest.raises(NotFoundError, match="a conversation 'nowhere'"):
+        erase_conversation(db, ConversationId("nowhere"), now)
+    with pytest.raises(NotFoundError, match="a person 'nobody'"):
+        erase_person(db, PersonId("nobody"), now)
+
+
+def test_an_example_that_was_superseded_by_an_erased_one_stays_retired(
+    db: Database, consent: None, bob: PersonId, cleo: PersonId, logged: LoggedReply, add_example: Callable[[str], ExampleId], now: datetime
+) -> None:
+    older = add_example("k1")
+    turn = plant_turn(db, start_other(db, bob, now), logged, "t2", now)
+    newer = plant_correction(db, turn, bob, cleo, "k2", now)
+    with db.write() as tx:
+        examples.retire(tx, older, superseded_by=ExampleId(newer), now=now)
+    erase_conversation(db, OTHER, now)
+    assert examples.find_example(db.read(), older).superseded_by == newer, "what it says is outdated all the same"
+    assert examples.list_examples(db.read()) == []
+    assert examples.list_approved(db.read()) == []
+
+
+def test_an_erased_person_is_a_nameless_row(db: Database, ann: PersonId, conversation: ConversationId, now: datetime) -> None:
+    with db.write() as tx:
+        sign_in_sessions.open_session(tx, "h1", person_id=ann, expires_at=now + timedelta(hours=1), now=now)
+    erased = erase_person(db, ann, now)
+    assert erased.counts["conversations"] == 1
+    assert erased.descendants == NOTHING
+    person = people.find_person(db.read(), ann)
+    assert (person.name, person.erased_at) == ("", now)
+    row = db.read().execute("SELECT password_hash FROM people WHERE id = 'ann'").fetchone()
+    assert row["password_hash"] is None
+    assert db.read().execute("SELECT count(*) FROM sessions WHERE ended_at IS NULL").fetchone()[0] == 0
+    assert people.find_account(db.read(), "ann") is None
+
+
+def test_erasing_a_person_again_changes_nothing(db: Database, ann: PersonId, conversation: ConversationId, now: datetime) -> None:
+    erase_person(db, ann, now)
+    again = erase_person(db, ann, now + timedelta(days=1))
+    assert set(again.counts.values()) == {0}
+    assert people.find_person(db.read(), ann).erased_at == now
+
+
+def test_what_an_erased_person_wrote_about_others_turns_goes(
+    db: Database,
+    consent: None,
+    turn: TurnId,
+    bob: PersonId,
+    cleo: PersonId,
+    add_example: Callable[[str], ExampleId],
+    take_snapshot: Callable[..., SnapshotId],
+    now: datetime,
+) -> None:
+    reviewed = add_example("k1")
+    correction = plant_correction(db, turn, bob, cleo, "k2", now)
+    with db.write() as tx:
+        examples.add_variant(tx, CorrectionId(reviewed), text="bob's wording", split=Split.TEST, added_by=bob, now=now)
+        examples.add_variant(tx, CorrectionId(reviewed), text="cleo's wording", split=Split.TEST, added_by=cleo, now=now)
+        conversations.rate(tx, turn, person_id=bob, is_good=False, reason="wrong", comment=SECRET, now=now)
+        requests.add_request(tx, RequestKind.TRAIN, person_id=bob, reason=SECRET, now=now)
+    take_snapshot("s1", ExampleId(correction))
+    take_snapshot("s2", reviewed)
+    erased = erase_person(db, bob, now)
+    assert (erased.counts["conversations"], erased.counts["turns"], erased.counts["ratings"]) == (0, 0, 0)
+    assert (erased.counts["corrections"], erased.counts["reviews"], erased.counts["variants"]) == (1, 1, 1)
+    assert (erased.example_ids, erased.reworded_ids) == (("k2",), ("k1",))
+    assert erased.descendants.snapshot_ids == ("s1", "s2"), "one held the example, the other the wording"
+    assert [variant.text for variant in examples.list_variants(db.read(), CorrectionId(reviewed))] == ["cleo's wording"]
+    assert [row["comment"] for row in db.read().execute("SELECT comment FROM ratings")] == [""]
+    assert [request.reason for request in requests.list_open(db.read())] == [""]
+    assert examples.find_example(db.read(), reviewed).reply == "a k1", "what bob approved was ann's"
+
+
+def test_reports_lose_what_was_erased_and_nothing_else(
+    db: Database,
+    conversation: ConversationId,
+    run: RunId,
+    bob: PersonId,
+    logged: LoggedReply,
+    now: datetime,
+) -> None:
+    turn = plant_turn(db, start_other(db, bob, now), logged, "t2", now)
+    with db.write() as tx:
+        examples.add_variant(tx, CorrectionId("k1"), text="wording of the log", split=Split.TEST, turn_id=turn, now=now)
+    asked: list[dict[str, str | None]] = [
+        {"example_id": "k1", "question": "hello, wording of the log"},
+        {"example_id": "k2", "question": "q k2"},
+        {"example_id": None, "question": f"{SECRET} asked"},
+        {"example_id": None, "question": "q k2"},
+        {"example_id": None, "question": "a golden question"},
+    ]
+    report_on(db, run, asked, now)
+    erased = erase_conversation(db, OTHER, now)
+    assert (erased.example_ids, erased.reworded_ids) == ((), ("k1",))
+    assert read_questions(db, run) == ["q k2", "q k2", "a golden question"]
+    erase_conversation(db, conversation, now)
+    assert read_questions(db, run) == ["a golden question"]
+
+
+@pytest.mark.parametrize("by_person", [False, True])
+def test_an_erased_text_is_in_none_of_the_files(
+    db: Database,
+    consent: None,
+    bob: PersonId,
+    cleo: PersonId,
+    logged: LoggedReply,
+    take_snapshot: Callable[..., SnapshotId],
+    tmp_path: Path,
+    now: datetime,
+    by_person: bool,
+) -> None:
+    with db.write() as tx:
+        planted = people.find_or_add_external(tx, PersonId("e1"), name=f"{SECRET} name", now=now)
+        person, title = planted.id, f"{SECRET} title"
+        conversations.start_conversation(tx, OTHER, person_id=person, channel=Channel.API, title=title, now=now)
+        conversations.record_consent(tx, OTHER, given=True, wording="v1", now=now)
+    turn = plant_turn(db, OTHER, logged, "t2", now)
+    correction = plant_correction(db, turn, person, bob, "k1", now)
+    with db.write() as tx:
+        examples.add_variant(tx, correction, text=f"{SECRET} asked?", split=Split.TEST, added_by=bob, now=now)
+        conversations.rate(tx, turn, person_id=person, is_good=False, reason="wrong", comment=f"{SECRET} comment", now=now)
+        snapshot = snapshots.take_snapshot(tx, SnapshotId("s1"), content_hashes={ExampleId(correction): "h"}, now=now).id
+        run = runs.queue_run(tx, RunId("r1"), snapshot_id=snapshot, recipe="{}", seed=1, requested_by=None, reason="due", now=now).id
+    report_on(db, run, [{"example_id": correction, "question": SECRET * 2000}], now)
+    assert files_with_secret(tmp_path)
+    if by_person:
+        erase_person(db, person, now)
+    else:
+        erase_conversation(db, OTHER, now)
+        with db.write() as tx:
+            tx.execute("UPDATE people SET name = 'x' WHERE id = 'e1'")
+    db.erase_traces()
+    assert files_with_secret(tmp_path) == []
+    db.close()
+    assert files_with_secret(tmp_path) == []

@@ -1,0 +1,192 @@
+"""One run from its directory's inputs to its adapter and report. Each step that has been done is not done again after a kill."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+
+from assistant.engine.adapter_files import CARD, Adapter, Lineage, verify_adapter, write_adapter
+from assistant.engine.base_model import BaseModel, Quantisation, load_base_model
+from assistant.engine.rendering import hash_template
+from assistant.errors import AdapterCorruptError
+from assistant.prompt import Message
+from feedback_db.reports import Report, write_report
+from trainer.adapter_card import write_card
+from trainer.encoding import Encoded, encode_example, list_end_ids
+from trainer.errors import RunDirectoryError
+from trainer.evaluation import compare, generate_replies
+from trainer.finetune import Fit, Step, finetune, next_fit
+from trainer.preflight import check_room
+from trainer.run_directory import Row, RunDirectory, RunSpec
+
+_TRIES = 3  # fits tried after the first one has exhausted the memory
+_MAX_REPLY_TOKENS = 160
+
+
+class StoppedError(Exception):
+    """The run was asked to end; what it has so far is saved."""
+
+
+@dataclass(slots=True)
+class Run:
+    """Executes a run; `is_stopped` is asked between steps."""
+
+    directory: RunDirectory
+    is_stopped: Callable[[], bool]
+
+    def execute(self) -> Report:
+        """Train, write the adapter, measure, write the report.
+
+        Raises:
+            StoppedError: it was asked to end.
+            TrainerError, AssistantError, FeedbackError: it cannot be done; the sentence says why.
+        """
+        spec = self.directory.read_spec()
+        self._tell("loading")
+        base = self._load(spec)
+        check_room(base, spec.recipe, self.directory.folder)
+        adapter = self._finished_adapter(spec) or self._train(spec, base)
+        del base
+        report = self._measure(spec, adapter)
+        _write_whole(self.directory.report, write_report(report))
+        self._tell("finished")
+        return report
+
+    def _load(self, spec: RunSpec) -> BaseModel:
+        base = load_base_model(spec.base, quantisation=Quantisation(spec.quantisation), device=spec.device)
+        if base.revision != spec.revision:
+            raise RunDirectoryError(self.directory.folder, f"the base has revision {base.revision}, and {spec.revision} was to be trained")
+        if hash_template(base.tokenizer) != spec.template_hash:
+            raise RunDirectoryError(self.directory.folder, "the base's chat template is another one than when the run was planned")
+        return base
+
+    def _finished_adapter(self, spec: RunSpec) -> Adapter | None:
+        """Return the adapter of an attempt that got so far."""
+        if not self.directory.adapter.exists():
+            return None
+        try:
+            return verify_adapter(self.directory.adapter, revision=spec.revision)
+        except AdapterCorruptError:
+            return None
+
+    def _train(self, spec: RunSpec, base: BaseModel) -> Adapter:
+        train, stop = self.directory.read_rows("train"), self.directory.read_rows("stop")
+        replay = self._answer_replay(base)
+        self._tell("training", examples=len(train), replayed=len(replay))
+        longest = min(base.context_tokens, spec.recipe.max_length or base.context_tokens)
+        fit = Fit(micro_batch=spec.recipe.batch_size, checkpointing=False, max_length=longest)
+        encode = _Encoder(base, fit.max_length)
+        encoded = [*map(encode, train), *map(encode, replay)]
+        model = self._fit(spec, base, encoded, [encode(row) for row in stop], fit)
+        if self.is_stopped():
+            raise StoppedError
+        self._tell("saving")
+        lineage = _lineage(spec)
+
+        def write_files(folder: Path) -> None:
+            model.save_pretrained(os.fspath(folder))
+            (folder / CARD).write_text(write_card(spec, examples=len({row.example_id for row in train})), encoding="utf-8")
+
+        return write_adapter(self.directory.adapter, write_files, lineage)
+
+    def _fit(self, spec: RunSpec, base: BaseModel, train: Sequence[Encoded], stop: Sequence[Encoded], fit: Fit) -> PeftModel:
+        """Train, in a smaller fit where the memory does not do."""
+        for _ in range(_TRIES):
+            try:
+                return self._finetune(spec, base, train, stop, fit)
+            except (RuntimeError, MemoryError) as error:  # torch's classes for exhausted memory are RuntimeErrors
+                smaller = next_fit(fit, error)
+                if smaller is None:
+                    raise
+            fit = smaller
+            self._tell("smaller", micro_batch=fit.micro_batch, checkpointing=fit.checkpointing, max_length=fit.max_length)
+            base = self._load(spec)
+        return self._finetune(spec, base, train, stop, fit)
+
+    def _finetune(self, spec: RunSpec, base: BaseModel, train: Sequence[Encoded], stop: Sequence[Encoded], fit: Fit) -> PeftModel:
+        started, tokens = time.monotonic(), sum(len(row.ids) for row in train) * spec.recipe.epochs
+        first: list[int] = []
+
+        def publish(step: Step) -> None:
+            first.append(step.step - 1)
+            done = max(1, step.step - first[0])
+            seconds = time.monotonic() - started
+            self._tell(
+                "training",
+                step=step.step,
+                steps=step.steps,
+                loss=round(step.loss, 5),
+                stop_loss=None if step.stop_loss is None else round(step.stop_loss, 5),
+                learning_rate=step.learning_rate,
+                tokens=round(tokens * step.step / step.steps),
+                eta_s=round(seconds / done * (step.steps - step.step), 1),
+            )
+
+        return finetune(base, train, stop, spec.recipe, self.directory.checkpoints, fit=fit, publish=publish, is_stopped=self.is_stopped)
+
+    def _answer_replay(self, base: BaseModel) -> list[Row]:
+        """Return the replay questions with the base's own replies, which are kept for a later attempt."""
+        rows = self.directory.read_rows("replay")
+        kept = self.directory.folder / "replay_replies.json"
+        if not kept.exists():
+            self._tell("replay", questions=len(rows))
+            _write_whole(kept, json.dumps(generate_replies(base, [list(row.messages) for row in rows], max_tokens=_MAX_REPLY_TOKENS)))
+        replies = json.loads(kept.read_text(encoding="utf-8"))
+        return [replace(row, reply=reply) for row, reply in zip(rows, replies, strict=True) if reply]
+
+    def _measure(self, spec: RunSpec, adapter: Adapter) -> Report:
+        """Have the incumbent and the candidate, read back from its files, answer the same questions."""
+        rows = [row for name in ("test", "golden", "guard") for row in self.directory.read_rows(name)]
+        prompts = [list(row.messages) for row in rows]
+        self._tell("measuring", questions=len(rows))
+        served = self._load(spec)
+        if self.directory.incumbent.exists():
+            verify_adapter(self.directory.incumbent, revision=spec.revision)
+        before = self._answer(served, self.directory.incumbent if self.directory.incumbent.exists() else None, prompts)
+        after = self._answer(self._load(spec), adapter.folder, prompts)
+        return compare(spec.run_id, rows, before, after)
+
+    def _answer(self, base: BaseModel, adapter: Path | None, prompts: Sequence[list[Message]]) -> list[str]:
+        if self.is_stopped():
+            raise StoppedError
+        model = base.model if adapter is None else PeftModel.from_pretrained(base.model, os.fspath(adapter)).eval()
+        return generate_replies(replace(base, model=model), prompts, max_tokens=_MAX_REPLY_TOKENS)
+
+    def _tell(self, phase: str, **facts: Any) -> None:
+        self.directory.append_event({"at": time.time(), "phase": phase, **facts})
+
+
+class _Encoder:
+    """Encodes rows for one base."""
+
+    def __init__(self, base: BaseModel, max_length: int) -> None:
+        self._tokenizer, self._max_length = base.tokenizer, max_length
+        self._end_ids = list_end_ids(base.tokenizer, base.model.generation_config.eos_token_id)
+
+    def __call__(self, row: Row) -> Encoded:
+        return encode_example(self._tokenizer, row.messages, row.reply, max_length=self._max_length, end_ids=self._end_ids)
+
+
+def _lineage(spec: RunSpec) -> Lineage:
+    return Lineage(
+        base=spec.base,
+        revision=spec.revision,
+        quantisation=spec.quantisation,
+        template_hash=spec.template_hash,
+        system_message=spec.system_message,
+        run_id=spec.run_id,
+        snapshot_id=spec.snapshot_id,
+        recipe=asdict(spec.recipe),
+    )
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file aside and rename it, so that one that exists is whole."""
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
