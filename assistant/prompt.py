@@ -40,6 +40,11 @@ def build_messages(
     return messages
 
 
+def prompt_budget(context_tokens: int, max_reply_tokens: int) -> int:
+    """Return how many tokens a prompt may have: what the reply leaves of the context, and half of it at least."""
+    return context_tokens - min(max_reply_tokens, context_tokens // 2)
+
+
 def trim_history(
     history: Sequence[tuple[str, str]], *, token_budget: int, count_tokens: Callable[[Sequence[tuple[str, str]]], int]
 ) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from assistant.engine.live import LiveAssistant, Sampling
 from assistant.engine.rendering import count_prompt_tokens
 from assistant.errors import AssistantError
 from assistant.plain_text import is_valid_unicode, strip_control_characters
-from assistant.prompt import Message, build_messages, trim_history
+from assistant.prompt import Message, build_messages, prompt_budget, trim_history
 from assistant.settings import BUNDLED_BASE, Settings
 
 
@@ -91,7 +91,6 @@ class TerminalChat:
         def count(history: Sequence[tuple[str, str]]) -> int:
             return count_prompt_tokens(self._base.tokenizer, build_messages(self._settings.system_message, history, message))
 
-        context = self._base.context_tokens
-        budget = context - min(self._settings.max_reply_tokens, context // 2)
+        budget = prompt_budget(self._base.context_tokens, self._settings.max_reply_tokens)
         self._history = trim_history(self._history, token_budget=budget, count_tokens=count)
         return build_messages(self._settings.system_message, self._history, message)

@@ -93,8 +93,8 @@ class Status:
 class Reply(Iterator[str]):
     """A reply being written: iterate over its pieces. `version` is set from the start, `outcome` once the pieces have ended."""
 
-    def __init__(self, reply_id: int, version: int, prompt_tokens: int, deadline_s: float | None) -> None:
-        self.id, self.version, self.prompt_tokens = reply_id, version, prompt_tokens
+    def __init__(self, reply_id: int, version: int, sampling: Sampling, prompt_tokens: int, deadline_s: float | None) -> None:
+        self.id, self.version, self.sampling, self.prompt_tokens = reply_id, version, sampling, prompt_tokens
         self.outcome: Outcome | None = None
         self._pieces: SimpleQueue[str | None] = SimpleQueue()
         self._error: AssistantError | None = None
@@ -152,11 +152,10 @@ class Reply(Iterator[str]):
 
 @dataclass(slots=True)
 class _Job:
-    """A reply to write: the prompt's ids and how to sample."""
+    """A reply to write, and the prompt's ids."""
 
     reply: Reply
     ids: list[int]
-    sampling: Sampling
 
 
 @dataclass(slots=True)
@@ -171,7 +170,7 @@ class LiveAssistant:
     """Serves one base and, of its releases, the live one and some before it. Close it, or use it as a context manager."""
 
     def __init__(self, base: BaseModel) -> None:
-        """Serve a base; version 0, the bare base, is live until something is swapped in."""
+        """Serve a base; version 0, the bare base, is live until something is swapped in: do that before the first reply."""
         self.base = base
         self._model: Any = base.model  # wrapped by peft with the first adapter
         self._live = 0
@@ -224,10 +223,10 @@ class LiveAssistant:
             chosen = self._live if version is None else version
             if chosen not in self._loaded:
                 raise ReleaseNotLoadedError(chosen, sorted(self._loaded))
-            reply = Reply(next(self._numbers), chosen, len(ids), deadline_s)
+            reply = Reply(next(self._numbers), chosen, sampling, len(ids), deadline_s)
             self._pinned[chosen] = self._pinned.get(chosen, 0) + 1
             self._replies[reply.id] = reply
-            self._jobs.put(_Job(reply, ids, sampling))
+            self._jobs.put(_Job(reply, ids))
         return reply
 
     def cancel(self, reply_id: int) -> None:
@@ -312,12 +311,12 @@ class LiveAssistant:
             wrapped: Any = self._model
             self._model = wrapped.unload()
 
-    def _select(self, version: int) -> None:
+    def _select(self, version: int, folder: Path | None) -> None:
         """Have the next tokens written by a release."""
         if not isinstance(self._model, PeftModel):
             return
         tuner: Any = self._model.base_model
-        if version == 0:
+        if folder is None:
             tuner.disable_adapter_layers()
         else:
             tuner.enable_adapter_layers()
@@ -325,7 +324,7 @@ class LiveAssistant:
 
     def _probe(self, version: int, folder: Path | None) -> None:
         """Have a release say a few tokens, all of them from finite numbers."""
-        self._select(version)
+        self._select(version, folder)
         ids = torch.tensor([render_prompt(self.base.tokenizer, _PROBE)], device=self.base.device)
         for _ in range(_PROBE_TOKENS):
             with torch.inference_mode():
@@ -340,7 +339,7 @@ class LiveAssistant:
         try:
             finish = reply.why_stop()
             if finish is None:
-                self._select(reply.version)
+                self._select(reply.version, self._loaded[reply.version])
                 finish = self._generate(job, counted)
             reply.end(finish, counted.tokens)
         except Exception as error:  # noqa: BLE001  the thread's outermost frame: the reader raises it
@@ -352,10 +351,10 @@ class LiveAssistant:
 
     def _generate(self, job: _Job, counted: "_Counter") -> FinishReason:
         prompt = torch.tensor([job.ids], device=self.base.device)  # (1, length)
-        room = min(job.sampling.max_tokens, self.base.context_tokens - len(job.ids))
+        room = min(job.reply.sampling.max_tokens, self.base.context_tokens - len(job.ids))
         streamer = _Pieces(self.base.tokenizer, job.reply)
-        if job.sampling.temperature > 0:
-            torch.manual_seed(job.sampling.seed)
+        if job.reply.sampling.temperature > 0:
+            torch.manual_seed(job.reply.sampling.seed)
         with torch.inference_mode():
             out = self._model.generate(
                 input_ids=prompt,
@@ -364,7 +363,7 @@ class LiveAssistant:
                 pad_token_id=self.base.tokenizer.pad_token_id,
                 streamer=streamer,
                 stopping_criteria=[counted],
-                **_choose(job.sampling),
+                **_choose(job.reply.sampling),
             )
         if counted.stopped is not None:
             return counted.stopped

@@ -1,13 +1,11 @@
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
 
-from assistant.engine.adapter_files import CARD, WEIGHTS, Lineage, write_adapter
+from assistant.engine.adapter_files import WEIGHTS
 from assistant.engine.base_model import BaseModel, load_base_model
 from assistant.engine.live import FinishReason, LiveAssistant, Reply, Sampling, ServedRelease
 from assistant.engine.rendering import count_prompt_tokens
@@ -24,6 +22,7 @@ from assistant.prompt import build_messages
 
 HI = build_messages(None, [], "hi")
 SHORT = Sampling(max_tokens=12)
+MakeAdapter = Callable[..., Path]
 
 
 @pytest.fixture
@@ -35,33 +34,6 @@ def base(tiny_base: Path) -> BaseModel:
 def live(base: BaseModel) -> Iterator[LiveAssistant]:
     with LiveAssistant(base) as assistant:
         yield assistant
-
-
-def make_adapter(folder: Path, base: BaseModel, *, seed: int, scale: float = 0.5) -> Path:
-    """Write a random adapter that changes what the base says."""
-    model = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(base.name), LoraConfig(r=2, target_modules=["q_proj", "v_proj", "down_proj"])
-    )
-    torch.manual_seed(seed)
-    for name, value in model.named_parameters():
-        if "lora_" in name:
-            torch.nn.init.normal_(value, std=scale)
-
-    def write_files(aside: Path) -> None:
-        model.save_pretrained(aside)
-        (aside / CARD).write_text("# Card\n")
-
-    lineage = Lineage(
-        base=base.name,
-        revision=base.revision,
-        quantisation="nf4",
-        template_hash="t",
-        system_message=None,
-        run_id="r",
-        snapshot_id="s",
-        recipe={},
-    )
-    return write_adapter(folder, write_files, lineage).folder
 
 
 def read(reply: Reply) -> str:
@@ -121,7 +93,9 @@ def test_the_same_seed_samples_the_same_reply(live: LiveAssistant) -> None:
     assert replies[0] == replies[1] != replies[2]
 
 
-def test_a_swapped_release_writes_what_its_adapter_says_and_the_old_one_comes_back_exactly(live: LiveAssistant, tmp_path: Path) -> None:
+def test_a_swapped_release_writes_what_its_adapter_says_and_the_old_one_comes_back_exactly(
+    live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path
+) -> None:
     before = read(live.stream(HI, SHORT))
     live.swap_to(ServedRelease(version=1, adapter=make_adapter(tmp_path / "one", live.base, seed=1)))
     first = live.stream(HI, SHORT)
@@ -134,7 +108,9 @@ def test_a_swapped_release_writes_what_its_adapter_says_and_the_old_one_comes_ba
     assert live.status().version == 0
 
 
-def test_replies_in_flight_keep_their_release_from_first_token_to_last(live: LiveAssistant, tmp_path: Path) -> None:
+def test_replies_in_flight_keep_their_release_from_first_token_to_last(
+    live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path
+) -> None:
     asked = Sampling(max_tokens=40)
     folder = make_adapter(tmp_path / "one", live.base, seed=1)
     alone = read(live.stream(HI, asked))
@@ -148,7 +124,7 @@ def test_replies_in_flight_keep_their_release_from_first_token_to_last(live: Liv
     assert read(later) != alone
 
 
-def test_a_refused_release_leaves_the_old_one_serving(live: LiveAssistant, tmp_path: Path) -> None:
+def test_a_refused_release_leaves_the_old_one_serving(live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path) -> None:
     before = read(live.stream(HI, SHORT))
     cut = make_adapter(tmp_path / "cut", live.base, seed=1)
     (cut / WEIGHTS).write_bytes((cut / WEIGHTS).read_bytes()[:100])
@@ -163,7 +139,7 @@ def test_a_refused_release_leaves_the_old_one_serving(live: LiveAssistant, tmp_p
         live.stream(HI, SHORT, version=2)
 
 
-def test_old_releases_are_let_go_and_the_live_one_and_the_base_stay(live: LiveAssistant, tmp_path: Path) -> None:
+def test_old_releases_are_let_go_and_the_live_one_and_the_base_stay(live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path) -> None:
     for version in range(1, 9):
         live.swap_to(ServedRelease(version=version, adapter=make_adapter(tmp_path / str(version), live.base, seed=version)))
     assert live.status().loaded == (0, 4, 5, 6, 7, 8)

@@ -1,0 +1,151 @@
+"""One answer: whose conversation, what was said, the prompt, the reply, the log. The only way from a message to a logged turn."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from assistant.engine.live import FinishReason, LiveAssistant, Outcome, Reply, Sampling
+from assistant.engine.rendering import count_prompt_tokens
+from assistant.errors import AssistantError
+from assistant.prompt import Message, build_messages, prompt_budget, trim_history
+from feedback_db import conversations, releases
+from feedback_db.conversations import LoggedReply
+from feedback_db.database import Database
+from feedback_db.records import ConversationId, PersonId, Turn, TurnId, TurnState
+from feedback_db.text_checks import check_text
+from feedback_db.training_records import Release
+
+MAX_MESSAGE_CHARS = 8000
+_STATES = {
+    FinishReason.COMPLETE: TurnState.COMPLETE,
+    FinishReason.LENGTH: TurnState.COMPLETE,
+    FinishReason.CANCELLED: TurnState.STOPPED,
+    FinishReason.DEADLINE: TurnState.STOPPED,
+    FinishReason.FAILED: TurnState.FAILED,
+}
+
+
+class Answer(Iterator[str]):
+    """A reply on its way to somebody; iterate over its pieces. `turn` is what was logged, once the pieces have ended.
+
+    Closing it before its end cancels the reply; what was said until then is logged as stopped.
+    """
+
+    def __init__(
+        self, db: Database, reply: Reply, *, turn_id: TurnId, conversation_id: ConversationId, message: str, now: datetime
+    ) -> None:
+        self.reply, self.turn = reply, None
+        self._db, self._turn_id, self._conversation_id = db, turn_id, conversation_id
+        self._message, self._now = message, now
+        self._said: list[str] = []
+
+    turn: Turn | None
+
+    def __next__(self) -> str:
+        """Return the next piece.
+
+        Raises:
+            AssistantError: the reply failed; it is logged as failed.
+            DiskFullError: the turn could not be logged.
+        """
+        try:
+            piece = next(self.reply)
+        except StopIteration:
+            self._log(None)
+            raise
+        except AssistantError as error:
+            self._log(str(error))
+            raise
+        self._said.append(piece)
+        return piece
+
+    def close(self) -> None:
+        """Cancel what is left of the reply and log what there is; does nothing once it has ended."""
+        if self.turn is not None:
+            return
+        self.reply.cancel()
+        try:
+            for _ in self:
+                pass
+        except AssistantError:  # logged as failed, and nobody reads it any more
+            return
+
+    def _log(self, error: str | None) -> None:
+        if self.turn is not None:
+            return
+        outcome = self.reply.outcome
+        assert outcome is not None, "a reply that has ended tells how"
+        logged = _describe(self._message, "".join(self._said).strip(), self.reply, outcome, error)
+        with self._db.write() as tx:
+            self.turn = conversations.log_turn(tx, self._turn_id, conversation_id=self._conversation_id, logged=logged, now=self._now)
+
+
+def answer(
+    db: Database,
+    live: LiveAssistant,
+    conversation_id: ConversationId,
+    user_message: str,
+    *,
+    person_id: PersonId,
+    turn_id: TurnId,
+    now: datetime,
+    deadline_s: float | None = None,
+) -> Answer:
+    """Answer a message in a person's own conversation, by the release that is live now.
+
+    Raises:
+        NotFoundError: there is no such conversation, or it is somebody else's.
+        EmptyTextError, TextTooLongError, HostileTextError: the message cannot be answered as it is.
+        ContextFullError: the message alone fills the base's context.
+        TemplateRefusedError, AssistantClosedError: see `LiveAssistant.stream`.
+    """
+    conversations.find_conversation(db.read(), conversation_id, owner=person_id)
+    message = check_text(user_message, what="a message", max_chars=MAX_MESSAGE_CHARS)
+    release = releases.find_release(db.read(), live.status().version)
+    sampling = read_sampling(release)
+    messages = build_prompt(live, release, list_history(db, conversation_id), message, max_tokens=sampling.max_tokens)
+    reply = live.stream(messages, sampling, version=release.version, deadline_s=deadline_s)
+    return Answer(db, reply, turn_id=turn_id, conversation_id=conversation_id, message=message, now=now)
+
+
+def list_history(db: Database, conversation_id: ConversationId) -> list[tuple[str, str]]:
+    """Return what was said so far, the oldest first, each a (user message, reply); turns without a reply are left out."""
+    return [
+        (turn.user_message, turn.reply)
+        for turn in conversations.list_turns(db.read(), conversation_id)
+        if turn.state is not TurnState.FAILED and turn.reply
+    ]
+
+
+def build_prompt(
+    live: LiveAssistant, release: Release, history: Sequence[tuple[str, str]], message: str, *, max_tokens: int
+) -> list[Message]:
+    """Build the prompt with as many whole earlier turns as leave room for the reply; half of the context is room enough."""
+
+    def count(kept: Sequence[tuple[str, str]]) -> int:
+        return count_prompt_tokens(live.base.tokenizer, build_messages(release.system_message, kept, message))
+
+    kept = trim_history(history, token_budget=prompt_budget(live.base.context_tokens, max_tokens), count_tokens=count)
+    return build_messages(release.system_message, kept, message)
+
+
+def read_sampling(release: Release) -> Sampling:
+    """Return how a release samples."""
+    chosen: dict[str, Any] = dict(release.sampling)
+    return Sampling(**chosen)
+
+
+def _describe(message: str, said: str, reply: Reply, outcome: Outcome, error: str | None) -> LoggedReply:
+    return LoggedReply(
+        user_message=message,
+        reply=said,
+        state=_STATES[outcome.finish],
+        error=error,
+        version=reply.version,
+        sampling=asdict(reply.sampling),
+        prompt_tokens=outcome.prompt_tokens,
+        reply_tokens=outcome.reply_tokens,
+        first_token_ms=outcome.first_token_ms,
+        latency_ms=outcome.latency_ms,
+    )
