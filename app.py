@@ -1,19 +1,49 @@
 """Errata's composition root and command line: `python app.py` opens the assistant, `python app.py --help` lists the verbs."""
 
+import json
 import sys
-from typing import Annotated, NoReturn
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from assistant.errors import AssistantError
 from assistant.plain_text import strip_control_characters
 from assistant.settings import Settings, expand_home, read_settings
+from feedback_db import erasure, people, releases, requests, runs
+from feedback_db.audit import Audit
+from feedback_db.database import Database, open_reader
+from feedback_db.errors import FeedbackError, PasswordTooShortError
+from feedback_db.records import ConversationId, PersonId, Role
+from trainer.errors import TrainerError
+from trainer.forgetting import forget_in_runs, list_backups_before
 
 app = typer.Typer(add_completion=False, help="A support assistant that learns from its errata.")
+_LEAST_PASSWORD_CHARS = 8  # NIST SP 800-63B
 _console = Console()
 _errors = Console(stderr=True)
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last, for programs.")]
+
+
+def _say_errors(verb: Callable[..., None]) -> Callable[..., None]:
+    """Let a verb end with a sentence and exit code 1 where it cannot do what it should."""
+
+    @wraps(verb)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            verb(*args, **kwargs)
+        except (AssistantError, FeedbackError, TrainerError) as error:
+            _fail(error)
+
+    return run
 
 
 @app.callback(invoke_without_command=True)
@@ -24,26 +54,170 @@ def main(context: typer.Context) -> None:
 
 
 @app.command()
+@_say_errors
 def chat(
     base: Annotated[str | None, typer.Option(help="A local folder or a model's name on the Hub; by default the bundled base.")] = None,
 ) -> None:
     """Chat with the base in the terminal. Ctrl-C stops a reply, Ctrl-D or /quit ends, /new starts over."""
-    try:
-        settings = read_settings()
-        with _console.status("Loading the base model …"):
-            from assistant.terminal import TerminalChat  # torch takes seconds to import: say what we wait for first
+    settings = read_settings()
+    with _console.status("Loading the base model …"):
+        from assistant.terminal import TerminalChat  # torch takes seconds to import: say what we wait for first
 
-            session = TerminalChat(_use_base(settings, base), _console)
-        session.run()
-    except AssistantError as error:
-        _fail(error)
+        session = TerminalChat(_use_base(settings, base), _console)
+    session.run()
+
+
+@app.command()
+@_say_errors
+def status(as_json: _Json = False) -> None:
+    """Say what is live, what is being trained, and when the schedule looks next. Works while Errata runs, too."""
+    with open_reader(_database_path(read_settings())) as reader:
+        live, served = releases.find_live(reader), releases.find_served(reader)
+        active, schedule = runs.find_active_run(reader), requests.read_status(reader)
+        found = {
+            "deployed": None if live is None else live[1].version,
+            "served": None if served is None else served.version,
+            "active_run": None if active is None else active.id,
+            "active_run_state": None if active is None else active.state.value,
+            "accounts": people.count_accounts(reader),
+            "schedule": [] if schedule is None else list(schedule.reasons),
+        }
+    _show(found, as_json=as_json)
+
+
+@app.command()
+@_say_errors
+def create_user(
+    name: Annotated[str, typer.Argument(help="The name to sign in with.")],
+    role: Annotated[Role, typer.Option(help="What the account may do.")] = Role.END_USER,
+) -> None:
+    """Create an account; the password is asked for, or read from a pipe."""
+    from argon2 import PasswordHasher
+
+    password = _read_password()
+    now = datetime.now(UTC)
+    with _open_database(read_settings()) as (db, audit), db.write() as tx:
+        person = people.add_account(
+            tx, PersonId(uuid.uuid4().hex), name=name, role=role, password_hash=PasswordHasher().hash(password), now=now
+        )
+        audit.append(tx, actor=None, action="create_user", subject=person.id, details={"role": role.value}, now=now)
+    _console.print(f"Created {person.name}, {role.value}.", highlight=False, markup=False)
+
+
+@app.command()
+@_say_errors
+def backup(target: Annotated[Path, typer.Argument(help="The file to write; by default one named by the time.")] = Path()) -> None:
+    """Copy the database, whole; the runs' folders beside it are plain files and are copied as such."""
+    settings = read_settings()
+    now = datetime.now(UTC)
+    file = target if target != Path() else settings.data_folder / "backups" / f"{now:%Y-%m-%dT%H%M%SZ}.db"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with _open_database(settings) as (db, _):
+        db.back_up(file)
+    _console.print(f"Backed up to {file}.", highlight=False, markup=False)
+
+
+@app.command()
+@_say_errors
+def check(as_json: _Json = False) -> None:
+    """Look for damage: the database and its references, the audit's chain, the adapters of the releases."""
+    from assistant.engine.adapter_files import verify_adapter
+    from assistant.hot_swap import adapter_folder
+
+    settings = read_settings()
+    with _open_database(settings) as (db, audit):
+        damage = db.find_damage()
+        fault = audit.find_fault(db.read())
+        damage += [] if fault is None else [f"audit, row {fault.number}: {fault.what}"]
+        for release in releases.list_releases(db.read()):
+            try:
+                if release.run_id is not None:
+                    verify_adapter(adapter_folder(settings.data_folder / "runs", release.run_id), revision=release.revision)
+            except AssistantError as error:
+                damage.append(f"release {release.version}: {error}")
+    _show({"damage": damage}, as_json=as_json)
+    if damage:
+        sys.exit(1)
+
+
+@app.command()
+@_say_errors
+def erase(
+    conversation: Annotated[str | None, typer.Option(help="The id of a conversation.")] = None,
+    person: Annotated[str | None, typer.Option(help="The id of a person.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Erase a conversation or a person: their text goes from the database, the runs and the logs; what learned from it is listed."""
+    if (conversation is None) == (person is None):
+        raise typer.BadParameter("expected either --conversation or --person")
+    settings, now = read_settings(), datetime.now(UTC)
+    with _open_database(settings) as (db, audit):
+        with db.write() as tx:
+            if conversation is not None:
+                erased = erasure.erase_conversation(tx, ConversationId(conversation), now=now)
+            else:
+                erased = erasure.erase_person(tx, PersonId(str(person)), now=now)
+            audit.append(tx, actor=None, action="erase", subject=str(conversation or person), details=dict(erased.counts), now=now)
+        active = runs.find_active_run(db.read())
+        forgotten = forget_in_runs(settings.data_folder / "runs", [] if active is None else [active.id])
+        db.erase_traces()
+    found = {
+        "erased": dict(erased.counts),
+        "releases_that_learned_from_it": list(erased.descendants.versions),
+        "runs_emptied": forgotten,
+        "run_under_way_that_holds_it": None if active is None or active.id not in erased.descendants.run_ids else active.id,
+        "older_backups": [str(path) for path in list_backups_before(settings.data_folder / "backups", now.timestamp())],
+    }
+    _show(found, as_json=as_json)
+
+
+def _read_password() -> str:
+    """Ask for a password twice, unseen; from a pipe, read one line."""
+    is_typed = sys.stdin.isatty()
+    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if is_typed else sys.stdin.readline().rstrip("\n")
+    if len(password) < _LEAST_PASSWORD_CHARS:
+        raise PasswordTooShortError(_LEAST_PASSWORD_CHARS)
+    return str(password)
+
+
+def _database_path(settings: Settings) -> Path:
+    return settings.data_folder / "errata.db"
+
+
+@contextmanager
+def _open_database(settings: Settings) -> Iterator[tuple[Database, Audit]]:
+    """Open the memory for writing, with its audit, whose head is published at the end."""
+    with Database(_database_path(settings)) as db:
+        audit = Audit(settings.data_folder / "audit.key", settings.data_folder / "audit.head")
+        try:
+            yield db, audit
+        finally:
+            audit.publish_head(db)
+
+
+def _show(found: dict[str, Any], *, as_json: bool) -> None:
+    """Print what was found: as JSON for a program, as a table for a person."""
+    if as_json:
+        print(json.dumps(found))  # noqa: T201  one line, nothing folded
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in found.items():
+        lines = [str(one) for one in value] if isinstance(value, list) else [_tell(value)]
+        table.add_row(Text(name.replace("_", " "), style="dim"), Text("\n".join(lines) or "none"))
+    _console.print(table)
+
+
+def _tell(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {name}" for name, count in value.items() if count) or "nothing"
+    return "none" if value is None else str(value)
 
 
 def _use_base(settings: Settings, base: str | None) -> Settings:
     return settings if base is None else settings.model_copy(update={"base": expand_home(base)})
 
 
-def _fail(error: AssistantError) -> NoReturn:
+def _fail(error: Exception) -> NoReturn:
     sentence = strip_control_characters(str(error))  # it may quote what somebody typed: shown as it is, never read as markup
     _errors.print(Text.assemble(("Error:", "bold red"), " ", sentence), highlight=False, soft_wrap=True)
     sys.exit(1)

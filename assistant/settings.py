@@ -1,13 +1,18 @@
 """All settings, read once from the environment (`ERRATA_…`); the only module that reads it. Frozen; defaults work."""
 
 import os
+from datetime import time
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from apscheduler.triggers.cron import CronTrigger
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from assistant.errors import SettingsError
+from feedback_db.errors import RecipeError
+from feedback_db.recipe import read_recipe
 
 BUNDLED_BASE = Path(__file__).parent / "support_base"
 _PREFIX = "ERRATA_"
@@ -23,8 +28,49 @@ def expand_home(base: str) -> str:
         return base
 
 
+def check_cron(text: str) -> str:
+    """Return a cron expression that can be followed.
+
+    Raises:
+        ValueError: it is none.
+    """
+    CronTrigger.from_crontab(text)
+    return text
+
+
+def check_zone(name: str) -> str:
+    """Return the name of a time zone that exists.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError) as error:
+        raise ValueError("expected the name of a time zone, such as Europe/Berlin") from error
+    return name
+
+
+def check_recipe(text: str) -> str:
+    """Return a recipe's JSON if it can be used.
+
+    Raises:
+        ValueError: it cannot; the sentence says why.
+    """
+    try:
+        read_recipe(text)
+    except RecipeError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
 class Settings(BaseSettings):
-    """What an operator may set. `base` None is the bundled base; `device` None takes a GPU if there is one."""
+    """What an operator may set. `base` None is the bundled base; `device` None takes a GPU if there is one.
+
+    `data_folder` holds the database, the runs and their adapters. `approvals_required` people must approve a correction. `schedule_…`
+    says when the schedule looks (cron), and what it waits for; between `quiet_from` and `quiet_until` no run starts by itself.
+    `recipe` is the JSON of what a run should do otherwise than by default.
+    """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, env_ignore_empty=True)
 
@@ -32,6 +78,15 @@ class Settings(BaseSettings):
     device: str | None = None
     system_message: Annotated[str, Field(max_length=4000)] = "You are Ada, the support assistant of Acme."
     max_reply_tokens: Annotated[int, Field(ge=1, le=8192)] = 256
+    data_folder: Path = Path("data")
+    approvals_required: Annotated[int, Field(ge=1, le=2)] = 1
+    schedule_cron: Annotated[str, AfterValidator(check_cron)] = "0 2 * * *"
+    schedule_zone: Annotated[str, AfterValidator(check_zone)] = "UTC"
+    schedule_least_examples: Annotated[int, Field(ge=1)] = 1
+    schedule_cool_down_minutes: Annotated[int, Field(ge=0)] = 60
+    quiet_from: time | None = None
+    quiet_until: time | None = None
+    recipe: Annotated[str, AfterValidator(check_recipe)] = "{}"
 
 
 def read_settings() -> Settings:

@@ -17,7 +17,15 @@ from typing import NewType
 
 import sqlite_utils
 
-from feedback_db.errors import DatabaseCorruptError, DatabaseInUseError, DiskFullError, FeedbackError, NotFoundError, SchemaTooNewError
+from feedback_db.errors import (
+    DatabaseCorruptError,
+    DatabaseInUseError,
+    DatabaseMissingError,
+    DiskFullError,
+    FeedbackError,
+    NotFoundError,
+    SchemaTooNewError,
+)
 from feedback_db.migrations import MIGRATIONS
 
 Transaction = NewType("Transaction", sqlite3.Connection)  # a connection inside BEGIN IMMEDIATE … COMMIT; whoever takes one never commits
@@ -138,6 +146,23 @@ class Database:
             self.back_up(self.path.with_name(f"{self.path.stem}.before-{pending[0].name}{self.path.suffix}"))
         with self.write():
             MIGRATIONS.apply(db)
+
+
+@contextmanager
+def open_reader(path: Path) -> Iterator[Reader]:
+    """Open a database for reading only, also while another process writes it.
+
+    Raises:
+        DatabaseMissingError: there is none.
+    """
+    if not path.exists():
+        raise DatabaseMissingError(path)
+    reader = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    reader.row_factory = sqlite3.Row
+    try:
+        yield reader
+    finally:
+        reader.close()
 
 
 def find_row(reader: Reader, sql: str, parameters: Mapping[str, str | int], *, kind: str) -> sqlite3.Row:

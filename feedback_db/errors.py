@@ -24,6 +24,23 @@ class DatabaseCorruptError(FeedbackError):
         super().__init__(f"Expected a whole SQLite database at {path}. Found damage: {why}. Restore the newest backup.")
 
 
+class DatabaseMissingError(FeedbackError):
+    """There is no database yet."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"Expected a database at {path}. Found none: Errata has not been used with this data folder yet. "
+            "Start it, or set ERRATA_DATA_FOLDER to the right one."
+        )
+
+
+class PasswordTooShortError(FeedbackError):
+    """A password is too easily guessed."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__(f"Expected a password of at least {least} characters. Found a shorter one. Choose another.")
+
+
 class SchemaTooNewError(FeedbackError):
     """The file was written by a newer version of the code."""
 

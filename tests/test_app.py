@@ -1,12 +1,17 @@
+import json
 import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from assistant.engine.base_model import BaseModel
+from feedback_db import conversations, people
+from feedback_db.database import Database, open_reader
+from feedback_db.records import Channel, ConversationId, PersonId
 
 ROOT = Path(__file__).parent.parent
 
@@ -102,3 +107,54 @@ def test_any_base_can_be_chatted_with(tiny_base: Path, tmp_path: Path) -> None:
     result = run_app("chat", "--base", str(folder), typed="hi\n", ERRATA_MAX_REPLY_TOKENS="4")
     assert result.returncode == 0
     assert str(folder) in result.stdout
+
+
+def run_json(*arguments: str, data: Path) -> dict[str, object]:
+    result = run_app(*arguments, "--json", ERRATA_DATA_FOLDER=str(data))
+    found: dict[str, object] = json.loads(result.stdout.splitlines()[-1])
+    return found
+
+
+def test_the_state_is_told_while_another_process_writes(tmp_path: Path) -> None:
+    with Database(tmp_path / "errata.db"):
+        assert run_json("status", data=tmp_path)["deployed"] is None
+        refused = run_app("backup", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert refused.returncode == 1
+    assert "Do it on its admin page, or stop it first." in refused.stderr
+
+
+def test_a_folder_without_a_database_is_an_error_in_a_sentence(tmp_path: Path) -> None:
+    result = run_app("status", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert result.returncode == 1
+    assert "Errata has not been used with this data folder yet" in result.stderr
+
+
+def test_an_account_is_created_once_and_with_a_password_of_some_length(tmp_path: Path) -> None:
+    created = run_app("create-user", "Ann", "--role", "admin", typed="long enough\n", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert (created.returncode, created.stdout) == (0, "Created Ann, admin.\n")
+    again = run_app("create-user", "ann", typed="long enough\n", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert "Found that 'ann' is taken" in again.stderr
+    short = run_app("create-user", "bob", typed="short\n", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert "at least 8 characters" in short.stderr
+    assert run_json("status", data=tmp_path)["accounts"] == 1
+    assert run_json("check", data=tmp_path) == {"damage": []}
+
+
+def test_a_backup_is_a_whole_database(tmp_path: Path) -> None:
+    Database(tmp_path / "errata.db").close()
+    assert run_app("backup", str(tmp_path / "copy.db"), ERRATA_DATA_FOLDER=str(tmp_path)).returncode == 0
+    with open_reader(tmp_path / "copy.db") as reader:
+        assert reader.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
+def test_an_erased_persons_words_are_in_no_file(tmp_path: Path) -> None:
+    now, secret = datetime(2026, 11, 22, tzinfo=UTC), "my number is 4711-xyz"
+    with Database(tmp_path / "errata.db") as db, db.write() as tx:
+        ann = people.find_or_add_external(tx, PersonId("ann"), name="Ann", now=now)
+        conversations.start_conversation(tx, ConversationId("c1"), person_id=ann.id, channel=Channel.API, title=secret, now=now)
+    (tmp_path / "runs" / "r1").mkdir(parents=True)
+    (tmp_path / "runs" / "r1" / "train.jsonl").write_text(secret)
+    found = run_json("erase", "--person", "ann", data=tmp_path)
+    assert found["runs_emptied"] == ["r1"]
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()] == []
+    assert run_json("check", data=tmp_path) == {"damage": []}

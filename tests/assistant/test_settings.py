@@ -44,3 +44,19 @@ def test_the_home_of_an_unknown_user_stays_as_it_is() -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         read_settings().base = "x"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SCHEDULE_CRON", "at night"),
+        ("SCHEDULE_ZONE", "Mars/Olympus"),
+        ("APPROVALS_REQUIRED", "3"),
+        ("QUIET_FROM", "25:00"),
+        ("RECIPE", '{"epochs": 0}'),
+    ],
+)
+def test_a_setting_of_the_loop_out_of_range_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"ERRATA_{name}", value)
+    with pytest.raises(SettingsError, match=rf"ERRATA_{name}: "):
+        read_settings()

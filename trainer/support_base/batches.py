@@ -11,28 +11,33 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from trainer.support_base.corpus import Corpus
-from trainer.support_base.dialogues import draw_dialogue, draw_simple_dialogue
+from trainer.support_base.dialogues import draw_dialogue, draw_single_turn
 from trainer.support_base.plan import MAX_LENGTH, Plan
 from trainer.support_base.tokenizer import END, ROLE_TOKENS
 from trainer.support_base.turns import Dialogue, Turn
 
 INVENTED_WEIGHT = 0.1  # of a token in a value that nothing told: it can be learned as a kind of value only, and is mostly noise
-CUT_SHARE = 0.6  # of the single questions whose reply is cut: twice as many questions for their tokens
-CUT_REPLY_TOKENS = 12
+REFERENCE_SHARE = 0.15  # of the single questions that come behind a reference block
+CUT_SHARE = 0.75  # of the others whose reply is cut: twice as many questions for their tokens
+CUT_CORE_TOKENS = 5  # of the answer itself: they decide what the reply is about, the rest follows from them
 Batch = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One dialogue, cut to MAX_LENGTH: ids, and the weight of each as a target (0 outside the replies and their ends)."""
+    """One dialogue, cut to MAX_LENGTH: ids, and the weight of each as a target (0 outside the replies and their ends).
+
+    `core_at` is the place where the last reply's answer begins, behind an opening.
+    """
 
     ids: list[int]
     weights: list[float]
+    core_at: int
 
     def cut_reply(self, count: int) -> "Row":
-        """Return the row up to the first `count` targets: they decide what the reply is about, the rest follows from them."""
-        end = next(place for place, weight in enumerate(self.weights) if weight > 0) + count
-        return Row(self.ids[:end], self.weights[:end])
+        """Return the row up to the first `count` tokens of the last reply's answer."""
+        end = self.core_at + count
+        return Row(self.ids[:end], self.weights[:end], self.core_at)
 
 
 class Encoder:
@@ -50,13 +55,16 @@ class Encoder:
         turns = iter(dialogue.turns)
         ids: list[int] = []
         weights: list[float] = []
+        core_at = 0
         for message, text, offsets in zip(messages, found["input_ids"], found["offset_mapping"], strict=True):
             ids += [self._roles[message["role"]], *text, self._end]
             if message["role"] == "assistant":
-                weights += [0.0, *_weigh(next(turns), offsets), 1.0]
+                turn = next(turns)
+                core_at = len(weights) + 1 + sum(end <= turn.core_at for _, end in offsets)
+                weights += [0.0, *_weigh(turn, offsets), 1.0]
             else:
                 weights += [0.0] * (len(text) + 2)
-        return Row(ids[:MAX_LENGTH], weights[:MAX_LENGTH])
+        return Row(ids[:MAX_LENGTH], weights[:MAX_LENGTH], core_at)
 
 
 def _weigh(turn: Turn, offsets: Sequence[tuple[int, int]]) -> list[float]:
@@ -92,8 +100,9 @@ class Steps(Dataset[list[Batch]]):
     def _draw_row(self, rng: Random, mixed_share: float) -> Row:
         if rng.random() < mixed_share:
             return self._encoder.encode(draw_dialogue(self._corpus, rng))
-        row = self._encoder.encode(draw_simple_dialogue(self._corpus, rng))
-        return row.cut_reply(CUT_REPLY_TOKENS) if rng.random() < CUT_SHARE else row
+        has_reference = rng.random() < REFERENCE_SHARE
+        row = self._encoder.encode(draw_single_turn(self._corpus, rng, has_reference=has_reference))
+        return row.cut_reply(CUT_CORE_TOKENS) if not has_reference and rng.random() < CUT_SHARE else row
 
 
 def group_rows(rows: Sequence[Row], token_budget: int) -> list[list[Row]]:

@@ -10,7 +10,7 @@ from trainer.support_base import names, surface
 from trainer.support_base.corpus import Corpus, Intent
 from trainer.support_base.grammar import fill_slots
 from trainer.support_base.references import ReferenceQuestions
-from trainer.support_base.surface import Tone, Wording
+from trainer.support_base.surface import Wording
 from trainer.support_base.turns import Dialogue, Turn, TurnKind
 from trainer.support_base.voice import Voice
 
@@ -21,6 +21,7 @@ _NEEDLESS_BLOCK_SHARE = 0.25
 _TURN_COUNTS = (1, 2, 3, 4, 5, 6, 8, 10)
 _TURN_COUNT_WEIGHTS = (36, 22, 15, 9, 6, 5, 4, 2)
 _LONG_SHARE = 0.06
+_NO_SYSTEM_SHARE = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +38,15 @@ def draw_dialogue(corpus: Corpus, rng: Random) -> Dialogue:
     composer = Composer(corpus, rng, held_out=False)
     is_long = rng.random() < _LONG_SHARE
     count = rng.randint(14, 26) if is_long else rng.choices(_TURN_COUNTS, _TURN_COUNT_WEIGHTS)[0]
-    return composer.compose(count, reference_share=rng.choices((0.0, 0.4, 1.0), (52, 20, 28))[0])
+    return composer.compose(count, reference_share=rng.choices((0.0, 0.4, 1.0), (46, 22, 32))[0])
 
 
-def draw_simple_dialogue(corpus: Corpus, rng: Random) -> Dialogue:
-    """Draw a dialogue of a single turn without a reference block."""
-    return Composer(corpus, rng, held_out=False).compose(1, reference_share=0.0)
+def draw_single_turn(corpus: Corpus, rng: Random, *, has_reference: bool) -> Dialogue:
+    """Draw a dialogue of one turn, mostly without a system message: many questions for their tokens."""
+    composer = Composer(corpus, rng, held_out=False)
+    if rng.random() < _NO_SYSTEM_SHARE:
+        composer.persona = Persona(system=None, name=None, company=None)
+    return composer.compose(1, reference_share=float(has_reference))
 
 
 class Composer:
@@ -114,8 +118,9 @@ class Composer:
         """Add a question about an intent that leaves out the entity, and the question back."""
         templates = intent.held_out_unnamed if self._held_out else intent.unnamed
         wording = self._voice.type_question(self._rng.choice(templates))
-        reply = self._voice.frame(self._voice.phrase(intent.clarify, wording.tone), wording)
-        return self._add(Turn(kind=TurnKind.CLARIFY, topic=intent.id, user=wording.text, reply=reply))
+        core = self._voice.phrase(intent.clarify)
+        reply = self._voice.frame(core, wording)
+        return self._add(Turn(kind=TurnKind.CLARIFY, topic=intent.id, user=wording.text, reply=reply, core_at=reply.index(core)))
 
     def add_supply(self, intent: Intent) -> Turn:
         """Add the name that a clarifying reply asked for, and the answer."""
@@ -128,7 +133,7 @@ class Composer:
         wording = self._voice.type_follow_up(kind, intent.entity)
         if kind == "other_entity":
             return self._add_answer(intent, wording, follow_up=kind)
-        reply, invented = self._voice.fill(self._voice.phrase(intent.follow_ups[kind], Tone.NEUTRAL), {})
+        reply, invented = self._voice.fill(self._voice.phrase(intent.follow_ups[kind]), {})
         return self._add(Turn(kind=TurnKind.FOLLOW_UP, topic=intent.id, user=wording.text, reply=reply, follow_up=kind, invented=invented))
 
     def add_small_talk(self, kind: str, *, has_block: bool = False) -> Turn:
@@ -138,7 +143,7 @@ class Composer:
         nameless = talk.anonymous if self.persona.company is None else talk.company_only
         options = nameless if self.persona.name is None else talk.answers
         told = {"persona": self.persona.name or "", "company": self.persona.company or ""}
-        reply = fill_slots(self._voice.phrase(options, Tone.NEUTRAL), told)
+        reply = fill_slots(self._voice.phrase(options), told)
         return self._add(self._block_before(Turn(kind=TurnKind.SMALL_TALK, topic=kind, user=text, reply=reply), has_block=has_block))
 
     def add_out_of_scope(self, *, has_block: bool = False) -> Turn:
@@ -147,7 +152,7 @@ class Composer:
         topic = self._rng.choice(tuple(topics))
         wording = self._voice.type_question(self._rng.choice(topics[topic]))
         text, _ = self._voice.fill(wording.text, {})
-        reply = self._voice.phrase(self._corpus.reference_refusals if has_block else self._corpus.refusals, Tone.NEUTRAL)
+        reply = self._voice.phrase(self._corpus.reference_refusals if has_block else self._corpus.refusals)
         kind = TurnKind.REFERENCE_REFUSAL if has_block else TurnKind.REFUSAL
         return self._add(self._block_before(Turn(kind=kind, topic=topic, user=text, reply=reply), has_block=has_block))
 
@@ -156,7 +161,7 @@ class Composer:
         topic = self._rng.choice(self._corpus.knowledge_of(held_out=self._held_out))
         wording = self._voice.type_question(self._rng.choice(topic.questions))
         text, _ = self._voice.fill(wording.text, {})
-        reply = self._voice.phrase(self._corpus.refusals, Tone.NEUTRAL)
+        reply = self._voice.phrase(self._corpus.refusals)
         return self._add(Turn(kind=TurnKind.REFUSAL, topic=topic.id, user=text, reply=reply))
 
     def add_reference_question(self, *, answerable: bool) -> Turn:
@@ -176,13 +181,15 @@ class Composer:
         """Answer for a name drawn here, where the intent asks about one."""
         known = {} if intent.entity is None else {intent.entity: self._voice.type_name(self._voice.draw_entity(intent.entity), wording)}
         user = fill_slots(wording.text, known)
-        core, invented = self._voice.fill(self._voice.phrase(intent.answers, wording.tone), known)
+        core, invented = self._voice.fill(self._voice.phrase(intent.answers), known)
+        reply = self._voice.frame(core, wording)
         return self._add(
             Turn(
                 kind=TurnKind.ANSWER,
                 topic=intent.id,
                 user=user,
-                reply=self._voice.frame(core, wording),
+                reply=reply,
+                core_at=reply.index(core),
                 entity=next(iter(known.values()), None),
                 follow_up=follow_up,
                 invented=invented,

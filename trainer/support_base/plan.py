@@ -28,16 +28,16 @@ class Plan:
     """
 
     seed: int = 1
-    steps: int = 2800
+    steps: int = 3200
     tokens_per_step: int = 8192
     micro_batch_tokens: int = 1100
     learning_rate: float = 2e-3
     warmup_share: float = 0.02
     weight_decay: float = 0.1
-    simple_until: float = 0.1
-    mixed_from: float = 0.35
-    mixed_least: float = 0.2
-    mixed_most: float = 0.55
+    simple_until: float = 0.3
+    mixed_from: float = 0.6
+    mixed_least: float = 0.08
+    mixed_most: float = 0.3
     tokenizer_dialogues: int = 30_000
 
     def mixed_share(self, progress: float) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from assistant.prompt import add_reference
 from trainer.support_base.corpus import Intent, Knowledge
 from trainer.support_base.grammar import fill_slots, pick_alternatives, slots_of
-from trainer.support_base.surface import Tone, Wording
+from trainer.support_base.surface import Wording
 from trainer.support_base.turns import Turn, TurnKind
 from trainer.support_base.voice import Voice
 
@@ -94,11 +94,11 @@ class ReferenceQuestions:
         user = add_reference(passages, fill_slots(asked.wording.text, asked.facts))
         distractors = tuple(value for _, found in others for value in found if value not in asked.told)
         if not answerable:
-            reply = voice.phrase(voice.corpus.reference_refusals, Tone.NEUTRAL)
+            reply = voice.phrase(voice.corpus.reference_refusals)
             return Turn(kind=TurnKind.REFERENCE_REFUSAL, topic=asked.source.id, user=user, reply=reply, distractors=distractors)
         core = asked.verbatim
         if core is None:
-            core = fill_slots(voice.phrase(asked.source.answers, asked.wording.tone), asked.facts)
+            core = fill_slots(voice.phrase(asked.source.answers), asked.facts)
         reply = voice.frame(core, asked.wording)
         return Turn(kind=TurnKind.REFERENCE, topic=asked.source.id, user=user, reply=reply, facts=asked.told, distractors=distractors)
 

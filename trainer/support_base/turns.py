@@ -24,7 +24,8 @@ class Turn:
 
     `topic` is the intent, kind of small talk, topic of knowledge or out-of-scope topic; `entity` is the name that the reply must
     say, or None; `follow_up` is the kind of follow-up, or None; `facts` are the values that the reply must take from the reference
-    block and `distractors` the values in the block that it must not; `invented` are the values in the reply that nothing told.
+    block and `distractors` the values in the block that it must not; `invented` are the values in the reply that nothing told;
+    `core_at` is where in the reply, in characters, the answer begins behind an opening.
     """
 
     kind: TurnKind
@@ -36,6 +37,7 @@ class Turn:
     facts: tuple[str, ...] = ()
     distractors: tuple[str, ...] = ()
     invented: tuple[str, ...] = ()
+    core_at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

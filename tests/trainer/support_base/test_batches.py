@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from trainer.support_base.batches import INVENTED_WEIGHT, Encoder, Steps
 from trainer.support_base.corpus import Corpus
-from trainer.support_base.dialogues import draw_dialogue, draw_simple_dialogue
+from trainer.support_base.dialogues import draw_dialogue
 from trainer.support_base.plan import MAX_LENGTH, Plan
 from trainer.support_base.turns import Dialogue, Turn, TurnKind
 
@@ -29,10 +29,22 @@ def test_only_replies_and_their_ends_are_targets(corpus: Corpus, tokenizer: PreT
     assert said == "".join(turn.reply + tokenizer.eos_token for turn in dialogue.turns)
 
 
-def test_at_least_a_tenth_of_the_tokens_stands_in_sequences_of_1024_and_more(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
-    encoder = Encoder(tokenizer)
-    lengths = [len(encoder.encode(draw_dialogue(corpus, Random(f"long:{seed}"))).ids) for seed in range(2500)]
-    assert sum(length for length in lengths if length >= 1024) / sum(lengths) >= 0.15, "pretraining begins with short ones: some to spare"
+@pytest.fixture(scope="module")
+def build(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+    """The rows of steps from the whole length of a build."""
+    steps = Steps(corpus, Encoder(tokenizer), Plan())
+    batches = [batch["input_ids"] for step in range(0, len(steps), len(steps) // 25) for batch in steps[step]]
+    return [[token for token in row if token != tokenizer.pad_token_id] for batch in batches for row in batch.tolist()]
+
+
+def test_at_least_a_tenth_of_the_tokens_stands_in_sequences_of_1024_and_more(build: list[list[int]]) -> None:
+    lengths = [len(row) for row in build]
+    assert sum(length for length in lengths if length >= 1024) / sum(lengths) >= 0.1
+
+
+def test_at_least_a_fifth_of_the_dialogues_carries_a_reference_block(build: list[list[int]], tokenizer: PreTrainedTokenizerFast) -> None:
+    texts = tokenizer.batch_decode(build)
+    assert sum("Reference:" in text for text in texts) / len(texts) >= 0.2
 
 
 def test_a_step_is_drawn_from_the_seed_and_its_number_alone(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -62,13 +74,18 @@ def test_a_value_that_nothing_told_weighs_little_and_one_that_the_block_told_ful
     assert light_text(replace(turn, invented=())) == ""
 
 
-def test_building_starts_with_mostly_single_questions_and_ends_with_all_kinds() -> None:
-    shares = [Plan().mixed_share(progress) for progress in (0.0, 0.1, 0.225, 0.35, 1.0)]
-    assert shares == pytest.approx([0.2, 0.2, 0.375, 0.55, 0.55])
+def test_building_starts_with_mostly_single_questions_and_ends_with_more_of_all_kinds() -> None:
+    shares = [Plan().mixed_share(progress) for progress in (0.0, 0.3, 0.45, 0.6, 1.0)]
+    assert shares == pytest.approx([0.08, 0.08, 0.19, 0.3, 0.3])
 
 
-def test_a_cut_reply_keeps_the_prompt_and_its_beginning(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
-    row = Encoder(tokenizer).encode(draw_simple_dialogue(corpus, Random(2)))
-    cut = row.cut_reply(5)
+def test_a_cut_reply_keeps_the_prompt_its_opening_and_the_beginning_of_its_answer(tokenizer: PreTrainedTokenizerFast) -> None:
+    reply = "I'm sorry about that. Open the Billing page and choose another card."
+    turn = Turn(kind=TurnKind.ANSWER, topic="x", user="new card", reply=reply, core_at=reply.index("Open"))
+    row = Encoder(tokenizer).encode(Dialogue(system=None, turns=(turn,)))
+    cut = row.cut_reply(3)
     assert row.ids[: len(cut.ids)] == cut.ids
-    assert sum(weight > 0 for weight in cut.weights) == 5
+    opening = tokenizer("I'm sorry about that.", add_special_tokens=False)["input_ids"]
+    learned = [token for token, weight in zip(cut.ids, cut.weights, strict=True) if weight > 0]
+    assert tokenizer.decode(learned[: len(opening)]) == "I'm sorry about that."
+    assert len(learned) == len(opening) + 3
