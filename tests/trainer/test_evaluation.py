@@ -1,6 +1,10 @@
+import pytest
+
 from assistant.engine.base_model import BaseModel, load_base_model
 from assistant.prompt import build_messages
-from trainer.evaluation import generate_replies
+from feedback_db.reports import Suite
+from trainer.evaluation import compare, generate_replies
+from trainer.run_directory import Row
 
 
 def test_replies_come_in_the_order_of_the_prompts_and_do_not_depend_on_their_neighbours(bundled_base: BaseModel) -> None:
@@ -15,3 +19,22 @@ def test_progress_is_reported_to_the_last_prompt(tiny_base: str) -> None:
     done: list[int] = []
     generate_replies(load_base_model(tiny_base), [build_messages(None, [], "hi")] * 5, max_tokens=2, batch_size=2, report=done.append)
     assert done == [2, 4, 5]
+
+
+def ask(suite: Suite, wanted: str) -> Row:
+    return Row(messages=({"role": "user", "content": "how long?"},), reply=wanted, suite=suite, example_id="k1")
+
+
+def test_a_reply_is_right_by_its_facts_and_a_guard_reply_by_the_incumbents() -> None:
+    rows = [ask(Suite.LEARNED, "It takes 30 days."), ask(Suite.UNTOUCHED, "")]
+    report = compare("r1", rows, ["It takes 14 days.", "It costs $12."], ["30 days, promised.", "That is $12 a month."])
+    learned, guard = report.items
+    assert (learned.is_right_before, learned.is_right_after, learned.expected) == (False, True, "It takes 30 days.")
+    assert (guard.is_right_before, guard.is_right_after, guard.expected) == (True, True, "It costs $12.")
+    changed = compare("r1", rows[1:], ["It costs $12."], ["It costs $15."]).items[0]
+    assert not changed.is_right_after
+
+
+def test_a_row_of_no_suite_cannot_be_judged() -> None:
+    with pytest.raises(ValueError, match="expected a row of a suite"):
+        compare("r1", [Row(messages=({"role": "user", "content": "hi"},))], ["a"], ["b"])
