@@ -2,13 +2,14 @@
 
 import json
 import sys
+import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -19,14 +20,20 @@ from assistant.errors import AssistantError
 from assistant.plain_text import strip_control_characters
 from assistant.settings import Settings, expand_home, read_settings
 from feedback_db import erasure, people, releases, requests, runs
-from feedback_db.audit import Audit
 from feedback_db.database import Database, open_reader
 from feedback_db.errors import FeedbackError, PasswordTooShortError
 from feedback_db.records import ConversationId, PersonId, Role
+from feedback_db.training_records import RequestKind, RunId
 from trainer.errors import TrainerError
 from trainer.forgetting import forget_in_runs, list_backups_before
+from trainer.memory import database_path, open_memory
+from trainer.supervision import promotion
+
+if TYPE_CHECKING:  # torch takes seconds to import: verbs that need no model must not wait for it
+    from trainer.demo import DemoResult
 
 app = typer.Typer(add_completion=False, help="A support assistant that learns from its errata.")
+_TICK_S = 0.5
 _LEAST_PASSWORD_CHARS = 8  # NIST SP 800-63B
 _console = Console()
 _errors = Console(stderr=True)
@@ -69,9 +76,86 @@ def chat(
 
 @app.command()
 @_say_errors
+def demo(
+    seeds: Annotated[int, typer.Option(help="How many invented companies; the scores are the worst of all.", min=1)] = 1,
+    as_json: _Json = False,
+) -> None:
+    """Show the whole loop in some minutes: ask, correct, approve, train, swap, ask again, roll back. Leaves nothing behind."""
+    from trainer.demo import DemoResult, find_worst
+
+    settings, results = read_settings(), list[DemoResult]()
+    for seed in range(1, seeds + 1):
+        with TemporaryDirectory(prefix="errata-demo-") as folder:
+            results.append(_run_demo(settings.model_copy(update={"data_folder": Path(folder)}), seed))
+        if not as_json:
+            _show_demo(results[-1])
+    worst = find_worst(results)
+    if as_json:
+        print(json.dumps(worst))  # noqa: T201  one line, nothing folded
+    else:
+        _show({name: round(value, 3) if isinstance(value, float) else value for name, value in worst.items()}, as_json=False)
+
+
+@app.command()
+@_say_errors
+def train(as_json: _Json = False) -> None:
+    """Train now on all approved corrections, measure the result, and put it live if the gate says so."""
+    from trainer.composition import open_errata
+
+    with open_errata(read_settings()) as errata:
+        now = datetime.now(UTC)
+        with errata.db.write() as tx:
+            person = people.find_or_add_external(tx, PersonId(uuid.uuid4().hex), name="command line", now=now)
+            request = requests.add_request(tx, RequestKind.TRAIN, person_id=person.id, reason="", now=now)
+        with _console.status("Training …") as shown:
+            errata.supervisor.tick(datetime.now(UTC))
+            while (run := runs.find_active_run(errata.db.read())) is not None:
+                shown.update(_tell_progress(errata.db, run.id))
+                time.sleep(_TICK_S)
+                errata.supervisor.tick(datetime.now(UTC))
+        errata.hot_swap.sync_once(now=datetime.now(UTC))
+        found = requests.find_request(errata.db.read(), request.id)
+        last = next(iter(runs.list_runs(errata.db.read(), limit=1)), None)
+        report = None if last is None else runs.find_report(errata.db.read(), last.id)
+        _show(
+            {
+                "outcome": found.outcome,
+                "run": None if last is None else last.id,
+                "state": None if last is None else last.state.value,
+                "error": None if last is None else last.error,
+                "reasons": [] if report is None else list(report.verdict.reasons),
+                "live": errata.live.status().version,
+            },
+            as_json=as_json,
+        )
+
+
+@app.command()
+@_say_errors
+def promote(
+    version: Annotated[int, typer.Argument(help="The number of the release.")],
+    reason: Annotated[str, typer.Option(help="Why, where the gate did not promote it.")] = "",
+) -> None:
+    """Put a release live."""
+    with open_memory(read_settings()) as (db, audit), db.write() as tx:
+        promotion.promote(tx, audit, version, actor=None, reason=reason, now=datetime.now(UTC))
+    _console.print(f"Release {version} goes live with the next start.", highlight=False)
+
+
+@app.command()
+@_say_errors
+def rollback(reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
+    """Take the newest deployment back: what was live before is live again."""
+    with open_memory(read_settings()) as (db, audit), db.write() as tx:
+        deployment = promotion.roll_back(tx, audit, actor=None, reason=reason, now=datetime.now(UTC))
+    _console.print(f"Release {deployment.version} goes live with the next start.", highlight=False)
+
+
+@app.command()
+@_say_errors
 def status(as_json: _Json = False) -> None:
     """Say what is live, what is being trained, and when the schedule looks next. Works while Errata runs, too."""
-    with open_reader(_database_path(read_settings())) as reader:
+    with open_reader(database_path(read_settings())) as reader:
         live, served = releases.find_live(reader), releases.find_served(reader)
         active, schedule = runs.find_active_run(reader), requests.read_status(reader)
         found = {
@@ -96,7 +180,7 @@ def create_user(
 
     password = _read_password()
     now = datetime.now(UTC)
-    with _open_database(read_settings()) as (db, audit), db.write() as tx:
+    with open_memory(read_settings()) as (db, audit), db.write() as tx:
         person = people.add_account(
             tx, PersonId(uuid.uuid4().hex), name=name, role=role, password_hash=PasswordHasher().hash(password), now=now
         )
@@ -112,7 +196,7 @@ def backup(target: Annotated[Path, typer.Argument(help="The file to write; by de
     now = datetime.now(UTC)
     file = target if target != Path() else settings.data_folder / "backups" / f"{now:%Y-%m-%dT%H%M%SZ}.db"
     file.parent.mkdir(parents=True, exist_ok=True)
-    with _open_database(settings) as (db, _):
+    with open_memory(settings) as (db, _):
         db.back_up(file)
     _console.print(f"Backed up to {file}.", highlight=False, markup=False)
 
@@ -125,7 +209,7 @@ def check(as_json: _Json = False) -> None:
     from assistant.hot_swap import adapter_folder
 
     settings = read_settings()
-    with _open_database(settings) as (db, audit):
+    with open_memory(settings) as (db, audit):
         damage = db.find_damage()
         fault = audit.find_fault(db.read())
         damage += [] if fault is None else [f"audit, row {fault.number}: {fault.what}"]
@@ -151,7 +235,7 @@ def erase(
     if (conversation is None) == (person is None):
         raise typer.BadParameter("expected either --conversation or --person")
     settings, now = read_settings(), datetime.now(UTC)
-    with _open_database(settings) as (db, audit):
+    with open_memory(settings) as (db, audit):
         with db.write() as tx:
             if conversation is not None:
                 erased = erasure.erase_conversation(tx, ConversationId(conversation), now=now)
@@ -171,6 +255,37 @@ def erase(
     _show(found, as_json=as_json)
 
 
+def _run_demo(settings: Settings, seed: int) -> "DemoResult":
+    from trainer.composition import open_errata
+    from trainer.demo import Demo
+    from trainer.support_base.corpus import load_corpus
+
+    with _console.status("Loading the base model …") as shown, open_errata(settings) as errata:
+        return Demo(errata, load_corpus(), seed, now=lambda: datetime.now(UTC), publish=shown.update).run()
+
+
+def _show_demo(result: "DemoResult") -> None:
+    """Print every test question with the replies before and after."""
+    table = Table(title=f"An invented company, facts of seed {result.seed}", show_lines=True)
+    for name in ("question", "before", "after", ""):
+        table.add_column(name, overflow="fold")
+    for one in result.checked:
+        mark = Text("right", style="green") if one.is_right_after else Text("wrong", style="red")
+        table.add_row(Text(one.question), Text(one.before, style="dim"), Text(one.after), mark)
+    _console.print(table)
+    _console.print(Text(" ".join([f"The run ended {result.state.value}.", *result.reasons])))
+
+
+def _tell_progress(db: Database, run_id: RunId) -> str:
+    events = runs.list_events(db.read(), run_id)
+    last = events[-1] if events else None
+    if last is None:
+        return "Starting …"
+    eta = last.details.get("eta_s")
+    steps = f" · step {last.step} of {last.details.get('steps')} · loss {last.details.get('loss')}" if last.step is not None else ""
+    return f"{last.phase}{steps}{'' if eta is None else f' · {eta} s left'}"
+
+
 def _read_password() -> str:
     """Ask for a password twice, unseen; from a pipe, read one line."""
     is_typed = sys.stdin.isatty()
@@ -178,21 +293,6 @@ def _read_password() -> str:
     if len(password) < _LEAST_PASSWORD_CHARS:
         raise PasswordTooShortError(_LEAST_PASSWORD_CHARS)
     return str(password)
-
-
-def _database_path(settings: Settings) -> Path:
-    return settings.data_folder / "errata.db"
-
-
-@contextmanager
-def _open_database(settings: Settings) -> Iterator[tuple[Database, Audit]]:
-    """Open the memory for writing, with its audit, whose head is published at the end."""
-    with Database(_database_path(settings)) as db:
-        audit = Audit(settings.data_folder / "audit.key", settings.data_folder / "audit.head")
-        try:
-            yield db, audit
-        finally:
-            audit.publish_head(db)
 
 
 def _show(found: dict[str, Any], *, as_json: bool) -> None:

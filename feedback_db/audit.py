@@ -38,6 +38,11 @@ class Audit:
                 file.write(os.urandom(32))
         self._key = key_file.read_bytes()
 
+    @property
+    def salt(self) -> bytes:
+        """A secret for hashes of what people wrote: without it nobody can try out whether they said something."""
+        return hmac.new(self._key, b"salt", hashlib.sha256).digest()
+
     def append(
         self,
         tx: Transaction,

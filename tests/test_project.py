@@ -10,7 +10,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from app import app
 from assistant.settings import Settings
+from feedback_db.lineage import TRACE_TURN
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -165,3 +167,13 @@ def test_an_environment_without_a_working_pip_is_made_anew(tmp_path: Path) -> No
     record.touch()
     subprocess.run(["make", "run", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "-m venv --clear .venv" in (tmp_path / "calls").read_text()
+
+
+def test_the_readme_shows_the_query_from_a_reply_back_to_its_corrections() -> None:
+    shown = README.split("```sql")[1].split("```")[0]
+    assert shown.split() == TRACE_TURN.split()
+
+
+def test_the_readme_names_every_verb() -> None:
+    verbs = {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback}
+    assert verbs <= set(re.findall(r"`([a-z-]+)`", README)) | {"chat"}

@@ -55,8 +55,38 @@ class PreflightError(TrainerError):
         super().__init__(f"Expected room for a run. Found too little: {'; '.join(missing)}. Free some and start the run again.")
 
 
-class SnapshotRefusedError(TrainerError):
-    """A snapshot would hold an example that must not be trained."""
+class RunNotStartedError(TrainerError):
+    """A run's directory could not be written, or its trainer not be started."""
 
-    def __init__(self, example_id: str, why: str) -> None:
-        super().__init__(f"Expected approved examples with consent only. Found that example '{example_id}' {why}. It was not trained.")
+    def __init__(self, folder: Path, why: OSError) -> None:
+        super().__init__(f"Expected to write '{folder}' and to start a trainer there. Found: {why}. Mend that, and start a new run.")
+
+
+class TrainerKilledError(TrainerError):
+    """A trainer's process ended without a word, again and again; `code` is its last return code, None where nobody knows it."""
+
+    def __init__(self, times: int, code: int | None) -> None:
+        how = "killed" if code in {None, -9, 137} else f"ended or killed (code {code})"
+        advice = "Memory may have run out: lower the batch size or the maximum length" if how == "killed" else "Read its trainer.log"
+        super().__init__(
+            f"Expected a trainer that runs to its end. Found it {how} {times} times without a word. {advice}, and train again."
+        )
+
+
+class SnapshotChangedError(TrainerError):
+    """What a run was to train is no longer what there is: an example was erased, or may not be trained any more."""
+
+    def __init__(self, example_id: str) -> None:
+        super().__init__(
+            f"Expected the examples that the run's snapshot holds. Found that '{example_id}' was erased or may no longer be trained. "
+            "It was not trained; a new run goes on without it."
+        )
+
+
+class ReasonNeededError(TrainerError):
+    """Somebody promotes what the gate did not, without saying why."""
+
+    def __init__(self, version: int, decision: str) -> None:
+        super().__init__(
+            f"Expected a reason to promote release {version}, of which the gate says '{decision}'. Found none. Type why it shall go live."
+        )

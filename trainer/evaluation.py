@@ -8,8 +8,10 @@ from assistant.engine.base_model import BaseModel
 from assistant.engine.rendering import render_prompt
 from assistant.prompt import Message
 from feedback_db.reports import Asked, Report, Suite
-from trainer.key_facts import is_right
+from trainer.key_facts import is_right, is_worded_alike
 from trainer.run_directory import Row
+
+_GENERIC_SHARE = 0.05  # a sentence that answers more of the guard questions, as a refusal does, tells nothing of what was asked
 
 
 def generate_replies(
@@ -40,12 +42,21 @@ def generate_replies(
     return replies
 
 
-def compare(run_id: str, rows: Sequence[Row], before: Sequence[str], after: Sequence[str]) -> Report:
+def compare(run_id: str, rows: Sequence[Row], before: Sequence[str], after: Sequence[str], *, taught: Sequence[str]) -> Report:
     """Judge the incumbent's and the candidate's replies to the same questions.
 
-    A guard question wants what the incumbent says: same facts, whatever the wording.
+    A guard question wants what the incumbent says: same facts, whatever the wording. `taught` are the incumbent's replies to the
+    questions that were trained: a guard question that it answers with the same sentence asks what has just been corrected, in words
+    that no list foresaw, and leaves the suite.
     """
-    return Report(run_id=run_id, items=tuple(_judge(*one) for one in zip(rows, before, after, strict=True)))
+    guard = [reply for row, reply in zip(rows, before, strict=True) if row.suite is Suite.UNTOUCHED]
+    telling = [reply for reply in taught if sum(is_worded_alike(one, reply) for one in guard) <= max(2.0, _GENERIC_SHARE * len(guard))]
+    items = [
+        _judge(row, first, second)
+        for row, first, second in zip(rows, before, after, strict=True)
+        if row.suite is not Suite.UNTOUCHED or not any(is_worded_alike(first, reply) for reply in telling)
+    ]
+    return Report(run_id=run_id, items=tuple(items))
 
 
 def _judge(row: Row, before: str, after: str) -> Asked:

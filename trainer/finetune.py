@@ -33,6 +33,8 @@ from feedback_db.recipe import Recipe
 from trainer.encoding import IGNORED, Encoded, collate
 from trainer.errors import LossNotFiniteError, NothingToTrainError
 
+_LEAST_GAIN = 0.005  # nats a token on the stop wordings; less is no better reply, and costs an epoch
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -172,7 +174,10 @@ def finetune(
         train_dataset=_Rows(_shorten(train, fit.max_length)),
         eval_dataset=_Rows(_shorten(stop, fit.max_length)) if stop else None,
         data_collator=partial(collate, pad_id=pad_id),
-        callbacks=[_Follow(publish, is_stopped), *([EarlyStoppingCallback(recipe.patience)] if stop else [])],
+        callbacks=[
+            _Follow(publish, is_stopped),
+            *([EarlyStoppingCallback(recipe.patience, early_stopping_threshold=_LEAST_GAIN)] if stop else []),
+        ],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_newest_checkpoint(checkpoints))

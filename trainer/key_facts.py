@@ -61,7 +61,7 @@ _PATTERNS: tuple[tuple[FactKind, re.Pattern[str]], ...] = (
     (FactKind.TIME, re.compile(r"\b\d{1,2}:\d{2}(?: ?[ap]\.?m\b\.?)?|\b\d{1,2} ?[ap]\.?m\b\.?|\b(?:noon|midnight)\b", re.IGNORECASE)),
     (FactKind.DATE, re.compile(rf"\b(?:{_DAY} (?:of )?{_MONTH}|{_MONTH} {_DAY})\b(?:,? \d{{4}})?|\b\d{{4}}-\d{{2}}-\d{{2}}\b|\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?\b")),
     (FactKind.PHONE, re.compile(r"(?<![\w#-])(?:\+|\(?0)\d?[\d ()/.-]{6,}\d")),
-    (FactKind.CODE, re.compile(r"#?\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])(?!\d+(?:st|nd|rd|th)\b)[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\b|\b[A-Z]{2,}(?:-[A-Z]+)*\b|#\d+|\b\d{5,}\b")),
+    (FactKind.CODE, re.compile(r"#?\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])(?!\d+(?:st|nd|rd|th)\b)[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\b|(?<!\d )\b[A-Z]{2,}(?:-[A-Z]+)*\b|#\d+|\b\d{5,}\b")),
     (FactKind.QUANTITY, re.compile(rf"\b(?:\d+(?:[.,]\d+)*|{'|'.join(_WORD_NUMBERS)})\b(?:[ -](?:(?:business|working|calendar|full|more) )?[a-z]+)?", re.IGNORECASE)),
     (FactKind.QUOTE, re.compile(r"[\"“”]([^\"“”\n]{1,80})[\"“”]|(?<!\w)['‘]([^'‘’\n]{1,80})['’](?!\w)")),
     (FactKind.NAME, re.compile(rf"{_CAPITAL}(?: (?:{_CAPITAL}))*")),
@@ -79,18 +79,15 @@ _SMALL_WORDS = frozenset("a an the to of in on at by for from with and or is are
 
 def find_key_facts(text: str) -> frozenset[Fact]:
     """Return what a reply states that can be right or wrong."""
-    found: set[Fact] = set()
-    taken = [False] * len(text)
-    for kind, pattern in _PATTERNS:
-        for match in pattern.finditer(text):
-            start, end = match.span()
-            if any(taken[start:end]):
-                continue
-            value = _normalise(kind, match, text)
-            if value is not None:
-                found.add(Fact(kind, value))
-                taken[start:end] = [True] * (end - start)
-    return frozenset(found | set(_find_denial(text)))
+    return frozenset({*(fact for fact, _ in _locate_facts(text)), *_find_denial(text)})
+
+
+def mask_key_facts(text: str) -> str:
+    """Return a text with blanks in the place of its key facts: how it is worded, and not what it states."""
+    masked = list(text)
+    for _, (start, end) in _locate_facts(text):
+        masked[start:end] = " " * (end - start)
+    return "".join(masked)
 
 
 def is_right(reply: str, wanted: str) -> bool:
@@ -104,6 +101,27 @@ def is_right(reply: str, wanted: str) -> bool:
     kinds = {fact.kind for fact in facts} | {FactKind.DENIAL}
     said = {fact for fact in find_key_facts(reply) if fact.kind in kinds}
     return all(_is_stated(fact, reply) for fact in facts - said) and all(_is_stated(fact, wanted) for fact in said - facts)
+
+
+def is_worded_alike(reply: str, other: str) -> bool:
+    """Say whether two replies are the same sentence but for their key facts: most likely they answer the same question."""
+    return _is_worded_alike(mask_key_facts(reply), mask_key_facts(other))
+
+
+def _locate_facts(text: str) -> list[tuple[Fact, tuple[int, int]]]:
+    """Find the facts and where they stand; no two overlap."""
+    found: list[tuple[Fact, tuple[int, int]]] = []
+    taken = [False] * len(text)
+    for kind, pattern in _PATTERNS:
+        for match in pattern.finditer(text):
+            start, end = match.span()
+            if any(taken[start:end]):
+                continue
+            value = _normalise(kind, match, text)
+            if value is not None:
+                found.append((Fact(kind, value), (start, end)))
+                taken[start:end] = [True] * (end - start)
+    return found
 
 
 def _is_stated(fact: Fact, text: str) -> bool:

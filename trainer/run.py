@@ -143,13 +143,15 @@ class Run:
         """Have the incumbent and the candidate, read back from its files, answer the same questions."""
         rows = [row for name in ("test", "golden", "guard") for row in self.directory.read_rows(name)]
         prompts = [list(row.messages) for row in rows]
+        trained = {row.example_id: row for row in reversed(self.directory.read_rows("train"))}  # of each example the asked wording
         self._tell("measuring", questions=len(rows))
         served = self._load(spec)
         if self.directory.incumbent.exists():
             verify_adapter(self.directory.incumbent, revision=spec.revision)
-        before = self._answer(served, self.directory.incumbent if self.directory.incumbent.exists() else None, prompts)
+        incumbent = self.directory.incumbent if self.directory.incumbent.exists() else None
+        before = self._answer(served, incumbent, [*prompts, *(list(row.messages) for row in trained.values())])
         after = self._answer(self._load(spec), adapter.folder, prompts)
-        return compare(spec.run_id, rows, before, after)
+        return compare(spec.run_id, rows, before[: len(rows)], after, taught=before[len(rows) :])
 
     def _answer(self, base: BaseModel, adapter: Path | None, prompts: Sequence[list[Message]]) -> list[str]:
         if self.is_stopped():

@@ -7,6 +7,7 @@ In: `run.json` (base, revision, recipe, hashes of the other files) and, a JSON o
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -119,11 +120,14 @@ class RunDirectory:
             raise RunDirectoryError(self.folder, f"{name}.jsonl cannot be read ({error})") from error
 
     def read_events(self, *, after: int = 0) -> Iterator[dict[str, Any]]:
-        """Yield the events from this number of lines on; a last line that is not whole yet is left for the next time."""
+        """Yield the events from this number of lines on; a last line that is not whole yet is left for the next time.
+
+        A line that cannot be read, as a full disk may leave one, is an event of the phase "unreadable".
+        """
         if not self.events.exists():
             return
         lines = self.events.read_text(encoding="utf-8", errors="replace").split("\n")
-        yield from (json.loads(line) for line in lines[after:-1] if line)
+        yield from (_read_event(line) for line in lines[after:-1])
 
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Append an event; one write, so that a reader never sees half of two."""
@@ -134,18 +138,33 @@ class RunDirectory:
         return self.folder / f"{name}.jsonl"
 
 
-def write_run(folder: Path, spec: RunSpec, rows: Mapping[str, Sequence[Row]]) -> RunDirectory:
-    """Write a run's inputs aside, its specification last, and move the whole to its place; `spec.hashes` is filled in here."""
+def write_run(folder: Path, spec: RunSpec, rows: Mapping[str, Sequence[Row]], *, incumbent: Path | None = None) -> RunDirectory:
+    """Write a run's inputs aside, its specification last, and move the whole to its place; what was there before goes.
+
+    `spec.hashes` is filled in here. `incumbent` is the live release's adapter, which is copied; None for the bare base.
+    """
     aside = folder.with_name(f".{folder.name}.part")
-    aside.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    if incumbent is not None:
+        shutil.copytree(incumbent, aside / RunDirectory(aside).incumbent.name)
     for name in INPUTS:
         lines = [json.dumps(_from_row(row), ensure_ascii=False) for row in rows.get(name, ())]
         _write(aside / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
     hashes = {name: _hash_file(aside / f"{name}.jsonl") for name in INPUTS}
     found = {**asdict(spec), "recipe": json.loads(write_recipe(spec.recipe)), "hashes": hashes}
     _write(aside / _SPEC, json.dumps(found, indent=2) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
     aside.replace(folder)
     return RunDirectory(folder)
+
+
+def _read_event(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) and "phase" in found else {"at": 0.0, "phase": "unreadable"}
 
 
 def _write(path: Path, text: str) -> None:

@@ -35,7 +35,8 @@ class SchedulePolicy:
 class Facts:
     """What the memory knows at a moment; None means never, or none.
 
-    `untrained` are approved examples that no successful run has learned; `is_look` says that the schedule's own moment has come.
+    `untrained` are approved examples that no successful run has learned; `is_look` says that the schedule's own moment has come,
+    `is_rejected` that the gate has rejected the last run on exactly these examples.
     """
 
     untrained: int
@@ -44,6 +45,7 @@ class Facts:
     last_run_ended_at: datetime | None
     is_requested: bool
     is_look: bool
+    is_rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,8 @@ def _list_waiting(facts: Facts, policy: SchedulePolicy, now: datetime) -> list[s
     reasons = []
     if facts.untrained < policy.least_examples:
         reasons.append(f"{facts.untrained} of {policy.least_examples} approved.")
+    if facts.is_rejected:
+        reasons.append("The gate has rejected what these examples made; approve others, or ask for a run.")
     if facts.last_run_ended_at is not None and now < facts.last_run_ended_at + policy.cool_down:
         rest = facts.last_run_ended_at + policy.cool_down - now
         reasons.append(f"The last run has just ended; {max(1, round(rest / timedelta(minutes=1)))} minutes of cool-down are left.")

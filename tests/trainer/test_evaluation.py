@@ -27,14 +27,24 @@ def ask(suite: Suite, wanted: str) -> Row:
 
 def test_a_reply_is_right_by_its_facts_and_a_guard_reply_by_the_incumbents() -> None:
     rows = [ask(Suite.LEARNED, "It takes 30 days."), ask(Suite.UNTOUCHED, "")]
-    report = compare("r1", rows, ["It takes 14 days.", "It costs $12."], ["30 days, promised.", "That is $12 a month."])
+    report = compare("r1", rows, ["It takes 14 days.", "It costs $12."], ["30 days, promised.", "That is $12 a month."], taught=[])
     learned, guard = report.items
     assert (learned.is_right_before, learned.is_right_after, learned.expected) == (False, True, "It takes 30 days.")
     assert (guard.is_right_before, guard.is_right_after, guard.expected) == (True, True, "It costs $12.")
-    changed = compare("r1", rows[1:], ["It costs $12."], ["It costs $15."]).items[0]
+    changed = compare("r1", rows[1:], ["It costs $12."], ["It costs $15."], taught=[]).items[0]
     assert not changed.is_right_after
 
 
 def test_a_row_of_no_suite_cannot_be_judged() -> None:
     with pytest.raises(ValueError, match="expected a row of a suite"):
-        compare("r1", [Row(messages=({"role": "user", "content": "hi"},))], ["a"], ["b"])
+        compare("r1", [Row(messages=({"role": "user", "content": "hi"},))], ["a"], ["b"], taught=[])
+
+
+def test_a_guard_question_that_asks_what_was_corrected_leaves_the_suite_and_a_generic_reply_does_not_count() -> None:
+    rows = [ask(Suite.UNTOUCHED, "") for _ in range(60)]
+    generic, other = "I do not know that, sorry.", "Shipping costs $4 for a parcel."
+    before = ["You have 12 days to send it back.", *[generic] * 30, *[other] * 29]
+    taught = ["You have 14 days to send it back.", generic]
+    report = compare("r1", rows, before, before, taught=taught)
+    assert len(report.items) == 59
+    assert all("send it back" not in one.before for one in report.items)

@@ -1,6 +1,6 @@
 import pytest
 
-from trainer.key_facts import Fact, FactKind, find_key_facts, is_right
+from trainer.key_facts import Fact, FactKind, find_key_facts, is_right, mask_key_facts
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,11 @@ def test_a_reply_without_facts_is_compared_by_its_words() -> None:
     assert is_right("Please unplug the device, wait a moment, and plug it in again!", wanted)
     assert not is_right("Please contact our sales team about the device.", wanted)
     assert not is_right("", wanted)
+
+
+def test_a_quantity_in_capital_units_is_a_quantity() -> None:
+    assert not is_right("The plan has 5 GB of storage.", "The plan has 10 GB of storage.")
+
+
+def test_what_is_masked_leaves_how_a_reply_is_worded() -> None:
+    assert mask_key_facts("Delivery to Leeds takes 14 days.").split() == ["Delivery", "to", "takes", "."]

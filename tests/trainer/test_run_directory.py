@@ -75,3 +75,32 @@ def test_events_are_read_from_where_somebody_stopped_and_a_half_written_one_wait
         file.write('{"phase": "trai')
     assert [event["step"] for event in directory.read_events()] == [1, 2, 3]
     assert [event["step"] for event in directory.read_events(after=2)] == [3]
+
+
+def test_a_line_that_cannot_be_read_is_an_event_of_its_own(tmp_path: Path) -> None:
+    directory = write(tmp_path / "r1")
+    directory.append_event({"at": 1.0, "phase": "starting"})
+    with directory.events.open("a") as file:
+        file.write('{"at": 2.0, "pha{"at": 3.0, "phase": "failed"}\n[]\n')
+    assert [event["phase"] for event in directory.read_events()] == ["starting", "unreadable", "unreadable"]
+
+
+def test_the_incumbent_is_a_copy(tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "manifest.json").write_text("{}")
+    directory = write_run(tmp_path / "r1", SPEC, {}, incumbent=adapter)
+    (adapter / "manifest.json").unlink()
+    assert (directory.incumbent / "manifest.json").read_text() == "{}"
+
+
+def test_writing_it_again_leaves_nothing_of_what_was_there(tmp_path: Path) -> None:
+    adapter, aside = tmp_path / "adapter", tmp_path / ".r1.part"
+    for folder in (adapter, aside):
+        folder.mkdir()
+    (aside / "left").touch()
+    write_run(tmp_path / "r1", SPEC, {"train": [ROW]}, incumbent=adapter).append_event({"at": 0.0, "phase": "starting"})
+    directory = write_run(tmp_path / "r1", SPEC, {})
+    assert not directory.incumbent.exists()
+    assert list(directory.read_events()) == directory.read_rows("train") == []
+    assert not (directory.folder / "left").exists()

@@ -62,3 +62,9 @@ def test_the_next_look_is_told_in_the_operators_time_zone() -> None:
 
 def test_a_look_far_away_is_told_with_its_day() -> None:
     assert reasons(replace(ENOUGH, untrained=0), replace(POLICY, cron="0 2 1 12 *")).endswith("The next look is at 01 December, 02:00.")
+
+
+def test_what_the_gate_has_rejected_is_not_trained_again_by_itself_but_on_request() -> None:
+    rejected = replace(ENOUGH, is_rejected=True)
+    assert reasons(rejected).startswith("The gate has rejected what these examples made; approve others, or ask for a run.")
+    assert isinstance(assess(replace(rejected, is_requested=True), POLICY, NOW), Due)

@@ -1,0 +1,75 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from feedback_db import conversations, examples
+from feedback_db.audit import Audit
+from feedback_db.database import Database
+from feedback_db.records import Channel, ConversationId
+from feedback_db.training_records import ExampleId
+from tests.trainer.supervision.supervising import ANN, NOW, approve, approve_all, open_world, serve
+from trainer.supervision.intake import settle_contradictions, take_in
+
+OLD = ("how long can I return something", "You can return products within 14 days.")
+NEW = ("until when may I send it back", "You can return products within 30 days.")
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    with open_world(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Audit:
+    return Audit(tmp_path / "audit.key", tmp_path / "audit.head")
+
+
+def list_ids(db: Database) -> list[str]:
+    return [example.id for example in examples.list_examples(db.read())]
+
+
+def test_approved_corrections_become_examples_once(db: Database, audit: Audit) -> None:
+    approve_all(db)
+    take_in(db, audit, serve(), now=NOW)
+    take_in(db, audit, serve(), now=NOW)
+    assert list_ids(db) == ["k0", "k1"]
+    assert [row["action"] for row in db.read().execute("SELECT action FROM audit")] == ["add_example", "add_example"]
+
+
+def test_an_example_holds_what_was_served_with_earlier_replies_corrected(db: Database, audit: Audit) -> None:
+    approve_all(db)
+    take_in(db, audit, serve(), now=NOW)
+    texts = [message["content"] for message in examples.find_example(db.read(), ExampleId("k1")).messages]
+    assert texts == ["You are Ada.", "how long is the warranty", "It is 3 years.", "how do I reach sales"]
+
+
+def test_history_that_does_not_fit_is_left_out_by_whole_turns(db: Database, audit: Audit) -> None:
+    approve_all(db)
+    take_in(db, audit, serve(context_tokens=40), now=NOW)
+    texts = [message["content"] for message in examples.find_example(db.read(), ExampleId("k1")).messages]
+    assert texts == ["You are Ada.", "how do I reach sales"]
+
+
+def test_the_newer_of_two_approved_in_one_go_wins(db: Database, audit: Audit) -> None:
+    approve(db, "b-old", *OLD)
+    approve(db, "a-new", *NEW)
+    take_in(db, audit, serve(), now=NOW)
+    assert list_ids(db) == ["a-new"]
+
+
+def test_an_old_example_that_gets_its_consent_late_yields_to_the_newer_one(db: Database, audit: Audit) -> None:
+    with db.write() as tx:
+        conversations.start_conversation(tx, ConversationId("c2"), person_id=ANN, channel=Channel.WEB, title="Hi", now=NOW)
+    approve(db, "a-old", *OLD, conversation="c2")
+    approve(db, "b-new", *NEW)
+    take_in(db, audit, serve(), now=NOW)
+    with db.write() as tx:
+        conversations.record_consent(tx, ConversationId("c2"), given=True, wording="v1", now=NOW)
+    assert list_ids(db) == ["a-old", "b-new"]
+    settle_contradictions(db, audit, now=NOW)
+    assert list_ids(db) == ["b-new"]
+    assert audit.find_fault(db.read()) is not None  # the head is published by whoever ticks
+    audit.publish_head(db)
+    assert audit.find_fault(db.read()) is None

@@ -1,0 +1,47 @@
+"""What the schedule must know of the memory, and what would come of a run, told in advance. Starts nothing and writes nothing."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from feedback_db import examples, requests, runs
+from feedback_db.database import Reader
+from feedback_db.recipe import Recipe, write_recipe
+from feedback_db.training_records import ExampleId, RequestKind, RunState, SnapshotId
+from trainer.run_directory import Row
+from trainer.schedule import Due, Facts, NotYet, SchedulePolicy
+
+
+def read_facts(reader: Reader, policy: SchedulePolicy, *, now: datetime) -> Facts:
+    """Return what the memory knows at a moment.
+
+    The schedule's own moment has come if it lies between what was published last and now, so none is missed while nobody ticks.
+    """
+    status, active = requests.read_status(reader), runs.find_active_run(reader)
+    ended = [run.finished_at for run in runs.list_runs(reader, limit=2) if run.finished_at is not None]
+    return Facts(
+        untrained=len(examples.list_untrained(reader)),
+        trainable=len(examples.list_examples(reader)),
+        active_run=None if active is None else active.id,
+        last_run_ended_at=max(ended, default=None),
+        is_requested=any(request.kind is RequestKind.TRAIN for request in requests.list_open(reader)),
+        is_look=status is not None and policy.next_look(status.updated_at) <= now,
+    )
+
+
+def was_rejected(reader: Reader, snapshot_id: SnapshotId, recipe: Recipe) -> bool:
+    """Say whether the last run was on these examples by this recipe, and the gate rejected it: it would only do so again."""
+    last = next(iter(runs.list_runs(reader, limit=1)), None)
+    return last is not None and last.state is RunState.REJECTED and last.snapshot_id == snapshot_id and last.recipe == write_recipe(recipe)
+
+
+def tell_dry_run(found: Due | NotYet, rows: Mapping[str, Sequence[Row]], too_long: Sequence[ExampleId]) -> str:
+    """Say what would happen if somebody asked for a run now, and with what."""
+    if isinstance(found, NotYet):
+        return f"No run would start: {' '.join(found.reasons)}"
+    count = {name: len(planned) for name, planned in rows.items()}
+    learned = len({row.example_id for row in rows["train"]})
+    told = (
+        f"A run would start. It would train {learned} of the approved examples in {count['train']} rows beside {count['replay']} replayed "
+        f"ones, stop by {count['stop']}, and ask {count['test']} test, {count['golden']} golden and {count['guard']} guard questions."
+    )
+    return f"{told} Too long for the base's context and left out: {', '.join(too_long)}." if too_long else told

@@ -1,0 +1,154 @@
+"""From a finished run to a release, and from a release to the wish that it be live. Knows the database and the run's directory."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from feedback_db import releases, runs
+from feedback_db.audit import Audit
+from feedback_db.database import Reader, Transaction
+from feedback_db.records import PersonId
+from feedback_db.reports import Report, Verdict, VerdictKind, read_report
+from feedback_db.training_records import Deployment, Release, RunId, RunState
+from trainer.errors import ReasonNeededError, RunDirectoryError
+from trainer.run_directory import RunDirectory, RunSpec
+from trainer.verdict import GatePolicy, judge
+
+_MANIFEST = "manifest.json"
+_BY_THE_GATE = "The gate found that it has learned something and lost nothing."
+_BY_HAND = "Somebody put it live by hand."
+_TAKEN_BACK = "Somebody took it back."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a finished run left; `incumbent_hash` is the adapter that it was measured against, None for the bare base."""
+
+    spec: RunSpec
+    report: Report
+    text: str
+    adapter_hash: str
+    incumbent_hash: str | None
+
+
+def read_result(directory: RunDirectory) -> Result:
+    """Read what a finished run left.
+
+    Raises:
+        RunDirectoryError: the specification, the report or the adapter is missing or damaged.
+        ReportShapeError: the report is of another shape.
+    """
+    try:
+        text = directory.report.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunDirectoryError(directory.folder, f"report.json cannot be read ({error})") from error
+    adapter_hash = _hash_manifest(directory.adapter)
+    if adapter_hash is None:
+        raise RunDirectoryError(directory.folder, "the adapter has no manifest, so it is not whole")
+    return Result(
+        spec=directory.read_spec(),
+        report=read_report(text),
+        text=text,
+        adapter_hash=adapter_hash,
+        incumbent_hash=_hash_manifest(directory.incumbent),
+    )
+
+
+def judge_result(reader: Reader, result: Result, policy: GatePolicy) -> Verdict:
+    """Have the gate judge; where another release went live while the run was under way, the comparison was with the wrong one."""
+    verdict = judge(result.report, policy)
+    live = releases.find_live(reader)
+    if verdict.kind is not VerdictKind.PROMOTE or live is None or _is_measured_against(live[1], result):
+        return verdict
+    reason = f"While it was trained, release {live[0].version} went live, against which it was not measured."
+    return Verdict(kind=VerdictKind.NEEDS_PERSON, reasons=(reason, *verdict.reasons))
+
+
+def record_result(
+    tx: Transaction,
+    audit: Audit,
+    run_id: RunId,
+    result: Result,
+    verdict: Verdict,
+    *,
+    sampling: Mapping[str, float | int | bool | None],
+    now: datetime,
+) -> Release:
+    """Keep the report, end the run, make the candidate a release, and wish it live if the gate says so: all of it or nothing."""
+    runs.add_report(tx, run_id, shape=result.report.shape, report=result.text, verdict=verdict, now=now)
+    state = RunState.REJECTED if verdict.kind is VerdictKind.REJECTED else RunState.SUCCEEDED
+    runs.finish_run(tx, run_id, state, now=now)
+    release = _add_release(tx, run_id, result, sampling, now)
+    details: dict[str, str | int | bool | None] = {"verdict": verdict.kind, "release": release.version, "adapter": result.adapter_hash}
+    audit.append(tx, actor=None, action="finish_run", subject=run_id, details=details, now=now)
+    if verdict.kind is VerdictKind.PROMOTE:
+        _deploy(tx, audit, release.version, actor=None, reason=_BY_THE_GATE, now=now)
+    return release
+
+
+def promote(tx: Transaction, audit: Audit, version: int, *, actor: PersonId | None, reason: str, now: datetime) -> Deployment:
+    """Wish that a release be live.
+
+    Raises:
+        NotFoundError: there is no such release.
+        ReasonNeededError: the gate did not promote it, and no reason is given.
+        TextTooLongError, HostileTextError: the reason cannot be stored as it is.
+    """
+    run_id = releases.find_release(tx, version).run_id
+    report = None if run_id is None else runs.find_report(tx, run_id)
+    if report is not None and report.verdict.kind is not VerdictKind.PROMOTE and not reason.strip():
+        raise ReasonNeededError(version, report.verdict.kind)
+    return _deploy(tx, audit, version, actor=actor, reason=reason.strip() or _BY_HAND, now=now)
+
+
+def roll_back(tx: Transaction, audit: Audit, *, actor: PersonId | None, reason: str, now: datetime) -> Deployment:
+    """Wish that what was live before be live again.
+
+    Raises:
+        NothingToRollBackError: nothing was live before.
+        TextTooLongError, HostileTextError: the reason cannot be stored as it is.
+    """
+    deployment = releases.roll_back(tx, actor=actor, reason=reason.strip() or _TAKEN_BACK, now=now)
+    details: dict[str, str | int | bool | None] = {"deployment": deployment.id, "undoes": deployment.undoes}
+    audit.append(tx, actor=actor, action="roll_back", subject=f"release {deployment.version}", details=details, now=now)
+    return deployment
+
+
+def _add_release(
+    tx: Transaction, run_id: RunId, result: Result, sampling: Mapping[str, float | int | bool | None], now: datetime
+) -> Release:
+    return releases.add_release(
+        tx,
+        base=result.spec.base,
+        revision=result.spec.revision,
+        quantisation=result.spec.quantisation,
+        template_hash=result.spec.template_hash,
+        system_message=result.spec.system_message,
+        sampling=sampling,
+        run_id=run_id,
+        adapter_hash=result.adapter_hash,
+        now=now,
+    )
+
+
+def _deploy(tx: Transaction, audit: Audit, version: int, *, actor: PersonId | None, reason: str, now: datetime) -> Deployment:
+    deployment = releases.deploy(tx, version, actor=actor, reason=reason, now=now)
+    audit.append(tx, actor=actor, action="deploy", subject=f"release {version}", details={"deployment": deployment.id}, now=now)
+    return deployment
+
+
+def _is_measured_against(live: Release, result: Result) -> bool:
+    return live.adapter_hash == result.incumbent_hash and live.revision == result.spec.revision
+
+
+def _hash_manifest(adapter: Path) -> str | None:
+    """Return the hash that names an adapter's exact content, as the engine computes it, None where there is no whole adapter."""
+    try:
+        text = (adapter / _MANIFEST).read_bytes()
+        json.loads(text)
+    except (OSError, ValueError):
+        return None
+    return hashlib.sha256(text).hexdigest()

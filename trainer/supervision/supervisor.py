@@ -1,0 +1,162 @@
+"""Looks after training as a whole: takes in what was approved, answers what was asked, starts a run when one is due. Effects only.
+
+What is due and what contradicts what, pure modules decide; the run under way is the caretaker's. Knows no torch.
+"""
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from feedback_db import requests, runs
+from feedback_db.audit import Audit
+from feedback_db.database import Database
+from feedback_db.errors import NotTrainableError
+from feedback_db.recipe import Recipe
+from feedback_db.records import PersonId
+from feedback_db.training_records import Deployment, ExampleId, Request, RequestKind, Run
+from trainer.planning import Plan, ServedBase
+from trainer.schedule import Due, SchedulePolicy, assess
+from trainer.supervision import promotion
+from trainer.supervision.caretaker import Caretaker
+from trainer.supervision.intake import settle_contradictions, take_in
+from trainer.supervision.orders import gather, hash_material, name_material, order_run
+from trainer.supervision.outlook import read_facts, tell_dry_run, was_rejected
+from trainer.supervision.trainer_process import COMMAND
+from trainer.verdict import GatePolicy
+
+
+class Supervisor:
+    """Ticks; each tick takes what has happened since the last one a step further, and may die at any point."""
+
+    def __init__(
+        self,
+        db: Database,
+        audit: Audit,
+        runs_folder: Path,
+        plan: Plan,
+        *,
+        served: ServedBase,
+        salt: bytes,
+        recipe: Recipe | None = None,
+        schedule: SchedulePolicy | None = None,
+        gate: GatePolicy | None = None,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        """Take what it works with; `salt` makes the hashes of a snapshot tell nothing, `command` is what trains a run directory."""
+        self._db, self._audit, self._plan, self._served, self._salt = db, audit, plan, served, salt
+        self._recipe, self._schedule = recipe or Recipe(), schedule or SchedulePolicy()
+        self._caretaker = Caretaker(
+            db=db, audit=audit, folder=runs_folder, plan=plan, served=served, salt=salt, gate=gate or GatePolicy(), command=command
+        )
+        self._ticking = threading.Lock()
+
+    def tick(self, now: datetime) -> None:
+        """Look after the active run, take in what was approved, answer what was asked, start a run if one is due."""
+        with self._ticking:
+            self._caretaker.look_after(now)
+            take_in(self._db, self._audit, self._served, now=now)
+            for request in requests.list_open(self._db.read()):
+                self._answer(request, now)
+            self._follow_schedule(now)
+            self._audit.publish_head(self._db)
+
+    def stop(self) -> None:
+        """Let go of the trainer, which goes on; the next supervisor adopts it."""
+        with self._ticking:
+            self._caretaker.stop()
+
+    def cancel(self, run: Run) -> None:
+        """Ask a run's trainer and its children to save and end."""
+        self._caretaker.cancel(run)
+
+    def promote(self, version: int, *, actor: PersonId | None, reason: str, now: datetime) -> Deployment:
+        """Wish that a release be live; see `promotion.promote` for what it raises."""
+        with self._db.write() as tx:
+            deployment = promotion.promote(tx, self._audit, version, actor=actor, reason=reason, now=now)
+        self._audit.publish_head(self._db)
+        return deployment
+
+    def roll_back(self, *, actor: PersonId | None, reason: str, now: datetime) -> Deployment:
+        """Wish that what was live before be live again; see `promotion.roll_back` for what it raises."""
+        with self._db.write() as tx:
+            deployment = promotion.roll_back(tx, self._audit, actor=actor, reason=reason, now=now)
+        self._audit.publish_head(self._db)
+        return deployment
+
+    def _answer(self, request: Request, now: datetime) -> None:
+        """Close a request that can be answered at once; one for a run waits until it starts, a cancellation until the run has ended."""
+        active = runs.find_active_run(self._db.read())
+        outcome = None
+        if request.kind is RequestKind.DRY_RUN:
+            outcome = self._try_out(now)
+        elif request.kind is RequestKind.CANCEL and active is None:
+            outcome = "No run is under way."
+        elif request.kind is RequestKind.CANCEL and active is not None:
+            self._caretaker.cancel(active)
+        elif active is None and not read_facts(self._db.read(), self._schedule, now=now).trainable:
+            outcome = "No run was started: no approved example may be trained."
+        if outcome is not None:
+            with self._db.write() as tx:
+                requests.handle(tx, request.id, outcome=outcome, now=now)
+
+    def _try_out(self, now: datetime) -> str:
+        """Say what a run would do that somebody asked for now."""
+        facts = read_facts(self._db.read(), self._schedule, now=now)
+        gathered = gather(self._db.read(), self._served, until=now)
+        found = assess(replace(facts, is_requested=True), self._schedule, now)
+        return tell_dry_run(found, self._plan(gathered.material, self._recipe), gathered.too_long)
+
+    def _follow_schedule(self, now: datetime) -> None:
+        """Start a run if one is due, and publish why or why not."""
+        facts = read_facts(self._db.read(), self._schedule, now=now)
+        if facts.is_look and not facts.is_requested:
+            material = gather(self._db.read(), self._served, until=now).material
+            facts = replace(facts, is_rejected=was_rejected(self._db.read(), name_material(material, self._salt), self._recipe))
+        found = assess(facts, self._schedule, now)
+        if isinstance(found, Due):
+            self._start(found, now)
+            return
+        with self._db.write() as tx:
+            requests.publish_status(tx, is_due=False, reasons=found.reasons, next_look_at=found.next_look_at, now=now)
+
+    def _start(self, due: Due, now: datetime) -> None:
+        """Order a run and start it; where the trainer of the last one has still to end, the next tick does."""
+        lock = self._caretaker.take_lock()
+        if lock is None:
+            return
+        try:
+            settle_contradictions(self._db, self._audit, now=now)
+            hashes = hash_material(gather(self._db.read(), self._served, until=now).material, self._salt)
+            if not hashes:
+                self._refuse(now)
+                return
+            with suppress(NotTrainableError):  # consent was withdrawn this very moment; the next tick goes on without it
+                self._caretaker.begin(self._order(hashes, due, now), lock, now)
+        finally:
+            os.close(lock)
+
+    def _order(self, hashes: Mapping[ExampleId, str], due: Due, now: datetime) -> Run:
+        """Take the snapshot, queue the run and answer who asked for it: all of it or nothing."""
+        with self._db.write() as tx:
+            asked = [request for request in requests.list_open(tx) if request.kind is RequestKind.TRAIN]
+            by, reason = (asked[0].person_id, asked[0].reason or due.reason) if asked else (None, due.reason)
+            run = order_run(tx, self._audit, hashes, self._recipe, requested_by=by, reason=reason, now=now)
+            for request in asked:
+                requests.handle(tx, request.id, outcome=f"Run '{run.id}' was started.", now=now)
+            look = self._schedule.next_look(now)
+            requests.publish_status(tx, is_due=True, reasons=[due.reason], next_look_at=look, now=now)
+        return run
+
+    def _refuse(self, now: datetime) -> None:
+        """Say that nothing of what may be trained fits, to everybody who has asked for a run."""
+        reason = "Every approved example is longer than the base's context."
+        with self._db.write() as tx:
+            for request in requests.list_open(tx):
+                if request.kind is RequestKind.TRAIN:
+                    requests.handle(tx, request.id, outcome=f"No run was started: {reason}", now=now)
+            look = self._schedule.next_look(now)
+            requests.publish_status(tx, is_due=False, reasons=[reason], next_look_at=look, now=now)
