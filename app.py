@@ -2,9 +2,11 @@
 
 import json
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -20,7 +22,7 @@ from assistant.errors import AssistantError
 from assistant.plain_text import strip_control_characters
 from assistant.settings import Settings, expand_home, read_settings
 from feedback_db import erasure, people, releases, requests, runs
-from feedback_db.database import Database, open_reader
+from feedback_db.database import Database, Transaction, open_reader
 from feedback_db.errors import FeedbackError, PasswordTooShortError
 from feedback_db.records import ConversationId, PersonId, Role
 from feedback_db.training_records import RequestKind, RunId
@@ -33,7 +35,7 @@ if TYPE_CHECKING:  # torch takes seconds to import: verbs that need no model mus
     from trainer.demo import DemoResult
 
 app = typer.Typer(add_completion=False, help="A support assistant that learns from its errata.")
-_TICK_S = 0.5
+_TICK_S = 2.0
 _LEAST_PASSWORD_CHARS = 8  # NIST SP 800-63B
 _console = Console()
 _errors = Console(stderr=True)
@@ -76,6 +78,22 @@ def chat(
 
 @app.command()
 @_say_errors
+def serve() -> None:
+    """Keep the schedule: take corrections in, train when a run is due, swap what is deployed. Ctrl-C ends; a run under way goes on."""
+    from trainer.composition import open_errata
+    from trainer.supervision.ticking import Ticking
+
+    with ExitStack() as stack:
+        with _console.status("Loading the base model …"):
+            errata = stack.enter_context(open_errata(read_settings()))
+        stack.enter_context(Ticking([errata.supervisor.tick, lambda now: errata.hot_swap.sync_once(now=now)], every_s=_TICK_S))
+        _console.print(f"Errata serves release {errata.live.status().version}. Ctrl-C ends.", highlight=False)
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+@app.command()
+@_say_errors
 def demo(
     seeds: Annotated[int, typer.Option(help="How many invented companies; the scores are the worst of all.", min=1)] = 1,
     as_json: _Json = False,
@@ -105,8 +123,7 @@ def train(as_json: _Json = False) -> None:
     with open_errata(read_settings()) as errata:
         now = datetime.now(UTC)
         with errata.db.write() as tx:
-            person = people.find_or_add_external(tx, PersonId(uuid.uuid4().hex), name="command line", now=now)
-            request = requests.add_request(tx, RequestKind.TRAIN, person_id=person.id, reason="", now=now)
+            request = requests.add_request(tx, RequestKind.TRAIN, person_id=_find_operator(tx, now), reason="", now=now)
         with _console.status("Training …") as shown:
             errata.supervisor.tick(datetime.now(UTC))
             while (run := runs.find_active_run(errata.db.read())) is not None:
@@ -137,8 +154,9 @@ def promote(
     reason: Annotated[str, typer.Option(help="Why, where the gate did not promote it.")] = "",
 ) -> None:
     """Put a release live."""
+    now = datetime.now(UTC)
     with open_memory(read_settings()) as (db, audit), db.write() as tx:
-        promotion.promote(tx, audit, version, actor=None, reason=reason, now=datetime.now(UTC))
+        promotion.promote(tx, audit, version, actor=_find_operator(tx, now), reason=reason, now=now)
     _console.print(f"Release {version} goes live with the next start.", highlight=False)
 
 
@@ -146,8 +164,9 @@ def promote(
 @_say_errors
 def rollback(reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
     """Take the newest deployment back: what was live before is live again."""
+    now = datetime.now(UTC)
     with open_memory(read_settings()) as (db, audit), db.write() as tx:
-        deployment = promotion.roll_back(tx, audit, actor=None, reason=reason, now=datetime.now(UTC))
+        deployment = promotion.roll_back(tx, audit, actor=_find_operator(tx, now), reason=reason, now=now)
     _console.print(f"Release {deployment.version} goes live with the next start.", highlight=False)
 
 
@@ -284,6 +303,11 @@ def _tell_progress(db: Database, run_id: RunId) -> str:
     eta = last.details.get("eta_s")
     steps = f" · step {last.step} of {last.details.get('steps')} · loss {last.details.get('loss')}" if last.step is not None else ""
     return f"{last.phase}{steps}{'' if eta is None else f' · {eta} s left'}"
+
+
+def _find_operator(tx: Transaction, now: datetime) -> PersonId:
+    """Return who acts from the command line: somebody with the machine's rights, and no account."""
+    return people.find_or_add_external(tx, PersonId(uuid.uuid4().hex), name="command line", now=now).id
 
 
 def _read_password() -> str:
