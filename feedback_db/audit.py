@@ -37,6 +37,7 @@ class Audit:
             with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(os.urandom(32))
         self._key = key_file.read_bytes()
+        self._published = ""  # the hash of the newest row that the head file tells, as far as this object knows
 
     @property
     def salt(self) -> bytes:
@@ -80,11 +81,12 @@ class Audit:
     def publish_head(self, db: Database) -> None:
         """Write the newest row's number and hash to the head file; called after commits, so it may lag by what was in flight."""
         last = db.read().execute("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1").fetchone()
-        if last is None:
+        if last is None or last["hash"] == self._published:
             return
         aside = self._head_file.with_name(f".{self._head_file.name}.part")
         aside.write_text(f"{last['number']} {last['hash']}\n")
         aside.replace(self._head_file)
+        self._published = last["hash"]
 
     def find_fault(self, reader: Reader) -> ChainFault | None:
         """Walk the whole chain and return where it first does not hold, None if it holds."""

@@ -120,8 +120,11 @@ class Supervisor:
         if isinstance(found, Due):
             self._start(found, now)
             return
-        with self._db.write() as tx:
-            requests.publish_status(tx, is_due=False, reasons=found.reasons, next_look_at=found.next_look_at, now=now)
+        said = requests.read_status(self._db.read())
+        is_news = said is None or said.is_due or (said.reasons, said.next_look_at) != (found.reasons, found.next_look_at)
+        if is_news or facts.is_look:  # a look is over once it is told
+            with self._db.write() as tx:
+                requests.publish_status(tx, is_due=False, reasons=found.reasons, next_look_at=found.next_look_at, now=now)
 
     def _start(self, due: Due, now: datetime) -> None:
         """Order a run and start it; where the trainer of the last one has still to end, the next tick does."""
