@@ -28,7 +28,7 @@ from feedback_db.records import ConversationId, PersonId, Role
 from feedback_db.training_records import RequestKind, RunId
 from trainer.errors import TrainerError
 from trainer.forgetting import forget_in_runs, list_backups_before
-from trainer.memory import database_path, open_memory
+from trainer.memory import back_up, database_path, open_memory
 from trainer.supervision import promotion
 
 if TYPE_CHECKING:  # torch takes seconds to import: verbs that need no model must not wait for it
@@ -209,15 +209,13 @@ def create_user(
 
 @app.command()
 @_say_errors
-def backup(target: Annotated[Path, typer.Argument(help="The file to write; by default one named by the time.")] = Path()) -> None:
-    """Copy the database, whole; the runs' folders beside it are plain files and are copied as such."""
+def backup(target: Annotated[Path, typer.Argument(help="The folder to make; by default one named by the time.")] = Path()) -> None:
+    """Copy what is needed to go on elsewhere: the database, the audit's key and head, the adapters of the releases."""
     settings = read_settings()
-    now = datetime.now(UTC)
-    file = target if target != Path() else settings.data_folder / "backups" / f"{now:%Y-%m-%dT%H%M%SZ}.db"
-    file.parent.mkdir(parents=True, exist_ok=True)
+    folder = target if target != Path() else settings.data_folder / "backups" / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}"
     with open_memory(settings) as (db, _):
-        db.back_up(file)
-    _console.print(f"Backed up to {file}.", highlight=False, markup=False)
+        back_up(settings, db, folder)
+    _console.print(f"Backed up to {folder}. To restore it, put it in the place of the data folder.", highlight=False, markup=False)
 
 
 @app.command()

@@ -34,6 +34,13 @@ class DatabaseMissingError(FeedbackError):
         )
 
 
+class BackupExistsError(FeedbackError):
+    """Something is where a backup should go."""
+
+    def __init__(self, target: Path) -> None:
+        super().__init__(f"Expected a free place for a backup at {target}. Found something there. Choose another name.")
+
+
 class PasswordTooShortError(FeedbackError):
     """A password is too easily guessed."""
 

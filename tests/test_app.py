@@ -10,7 +10,7 @@ import pytest
 
 from assistant.engine.base_model import BaseModel
 from feedback_db import conversations, people
-from feedback_db.database import Database, open_reader
+from feedback_db.database import Database
 from feedback_db.records import Channel, ConversationId, PersonId
 
 ROOT = Path(__file__).parent.parent
@@ -140,11 +140,12 @@ def test_an_account_is_created_once_and_with_a_password_of_some_length(tmp_path:
     assert run_json("check", data=tmp_path) == {"damage": []}
 
 
-def test_a_backup_is_a_whole_database(tmp_path: Path) -> None:
-    Database(tmp_path / "errata.db").close()
-    assert run_app("backup", str(tmp_path / "copy.db"), ERRATA_DATA_FOLDER=str(tmp_path)).returncode == 0
-    with open_reader(tmp_path / "copy.db") as reader:
-        assert reader.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+def test_a_backup_can_take_the_place_of_the_data_folder(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    assert run_app("create-user", "ann", typed="long enough\n", ERRATA_DATA_FOLDER=str(data)).returncode == 0
+    assert run_app("backup", str(copy), ERRATA_DATA_FOLDER=str(data)).returncode == 0
+    assert run_json("status", data=copy)["accounts"] == 1
+    assert run_json("check", data=copy) == {"damage": []}
 
 
 def test_an_erased_persons_words_are_in_no_file(tmp_path: Path) -> None:
