@@ -25,6 +25,7 @@ from feedback_db.errors import (
     FeedbackError,
     NotFoundError,
     SchemaTooNewError,
+    TracesLeftError,
 )
 from feedback_db.migrations import MIGRATIONS
 
@@ -116,6 +117,7 @@ class Database:
                 copy.execute("PRAGMA journal_mode = DELETE")
             finally:
                 copy.close()
+            aside.chmod(0o600)
             _sync(aside)
             aside.replace(target)
             _sync(target.parent)
@@ -128,9 +130,15 @@ class Database:
         return damage + orphans
 
     def erase_traces(self) -> None:
-        """Make deleted text unreadable in the file and empty the write-ahead log, in which it would otherwise stay."""
+        """Make deleted text unreadable in the file and empty the write-ahead log, in which it would otherwise stay.
+
+        Raises:
+            TracesLeftError: somebody else reads the database at this moment, so the log could not be emptied.
+        """
         with self._write_lock, _translate_errors(self.path):
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (is_busy, *_) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise TracesLeftError(self.path)
 
     def _migrate(self) -> None:
         """Apply pending changes; the file as it was is kept beside it, if there was anything in it."""

@@ -48,6 +48,16 @@ class PasswordTooShortError(FeedbackError):
         super().__init__(f"Expected a password of at least {least} characters. Found a shorter one. Choose another.")
 
 
+class TracesLeftError(FeedbackError):
+    """Deleted text is still in the write-ahead log, because somebody reads."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"Expected to empty the log beside {path}, which holds deleted text still. Found that another program reads the database. "
+            "End it; the log is emptied when Errata ends. The rows themselves are gone."
+        )
+
+
 class SchemaTooNewError(FeedbackError):
     """The file was written by a newer version of the code."""
 

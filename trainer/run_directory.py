@@ -21,6 +21,7 @@ from trainer.errors import RunDirectoryError
 
 INPUTS = ("train", "stop", "test", "guard", "golden", "replay")
 _SPEC = "run.json"
+_LATEST = 1e11  # seconds; a moment beyond it is no date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +146,7 @@ def write_run(folder: Path, spec: RunSpec, rows: Mapping[str, Sequence[Row]], *,
     """
     aside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    aside.mkdir(parents=True, mode=0o700)
     if incumbent is not None:
         shutil.copytree(incumbent, aside / RunDirectory(aside).incumbent.name)
     for name in INPUTS:
@@ -160,11 +161,19 @@ def write_run(folder: Path, spec: RunSpec, rows: Mapping[str, Sequence[Row]], *,
 
 
 def _read_event(line: str) -> dict[str, Any]:
+    """Read an event; numbers that are none become null, and what is of another shape is "unreadable"."""
     try:
-        found = json.loads(line)
+        found = json.loads(line, parse_constant=lambda _: None)
     except ValueError:
         found = None
-    return found if isinstance(found, dict) and "phase" in found else {"at": 0.0, "phase": "unreadable"}
+    return found if isinstance(found, dict) and _is_event(found) else {"at": 0.0, "phase": "unreadable"}
+
+
+def _is_event(found: Mapping[str, Any]) -> bool:
+    at, phase, step = found.get("at", 0.0), found.get("phase"), found.get("step")
+    is_timed = isinstance(at, int | float) and 0 <= at < _LATEST
+    is_step = step is None or (isinstance(step, int) and not isinstance(step, bool) and 0 <= step < _LATEST)
+    return is_timed and is_step and isinstance(phase, str) and bool(phase)
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,10 +10,12 @@ from feedback_db.reports import Asked, Outcome, Report, Suite, Verdict, VerdictK
 class GatePolicy:
     """The limits of the gate; shares are between 0 and 1, counts are questions.
 
-    `kept_fall` and `untouched_change` are how much of the golden and of the guard set may be worse than it was; with fewer questions than
-    `kept_least` (where there is a golden set at all) and `untouched_least` nothing can be said, and a person decides.
+    `unlearned_share` is how many of the examples that the live release answers may be lost: none of fewer than fifty. `kept_fall` and
+    `untouched_change` are how much of the golden and of the guard set may be worse than it was; with fewer questions than `kept_least`
+    (where there is a golden set at all) and `untouched_least` nothing can be said, and a person decides.
     """
 
+    unlearned_share: float = 0.02
     kept_fall: float = 0.0
     untouched_change: float = 0.05
     kept_least: int = 1
@@ -23,7 +25,7 @@ class GatePolicy:
 def judge(report: Report, policy: GatePolicy) -> Verdict:
     """Promote a candidate that has learned something and lost nothing; say why in sentences."""
     learned = [*report.of(Suite.LEARNED), *report.of(Suite.AS_ASKED)]
-    against = [*_judge_learned(report, learned), *_judge_kept(report, policy), *_judge_untouched(report, policy)]
+    against = [*_judge_learned(report, learned, policy), *_judge_kept(report, policy), *_judge_untouched(report, policy)]
     told = tuple(_tell_learned(report, learned))
     if against:
         return Verdict(kind=VerdictKind.REJECTED, reasons=(*against, *told))
@@ -33,14 +35,19 @@ def judge(report: Report, policy: GatePolicy) -> Verdict:
     return Verdict(kind=VerdictKind.PROMOTE, reasons=told)
 
 
-def _judge_learned(report: Report, learned: Sequence[Asked]) -> list[str]:
+def _judge_learned(report: Report, learned: Sequence[Asked], policy: GatePolicy) -> list[str]:
     before, after = share_right(learned, after=False), share_right(learned, after=True)
     if before is None or after is None:
         return ["Nothing was asked about what was trained, so nothing is known of it."]
     if after <= before:
         return [f"It answers {after:.0%} of the questions about what was trained, and the live release {before:.0%}: nothing was won."]
-    unlearned = [example for example, outcome in report.outcomes().items() if outcome is Outcome.UNLEARNED]
-    return [f"It has unlearned {_count(len(unlearned), 'example')} that the live release answers."] if unlearned else []
+    outcomes = list(report.outcomes().values())
+    unlearned = outcomes.count(Outcome.UNLEARNED)
+    answered = unlearned + outcomes.count(Outcome.KNOWN)
+    if unlearned > policy.unlearned_share * answered:
+        lost = _count(unlearned, "example")
+        return [f"It has unlearned {lost} of {answered} that the live release answers; {_allow(policy.unlearned_share, answered)}."]
+    return []
 
 
 def _judge_kept(report: Report, policy: GatePolicy) -> list[str]:

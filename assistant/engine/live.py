@@ -9,6 +9,7 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -110,7 +111,7 @@ class Reply(Iterator[str]):
             NoMemoryError, GenerationError, AssistantClosedError: the reply failed; the pieces so far are what there is.
         """
         if self.outcome is not None and self._pieces.empty():
-            raise StopIteration
+            raise self._error or StopIteration
         piece = self._pieces.get()
         if piece is not None:
             return piece
@@ -279,9 +280,9 @@ class LiveAssistant:
                 self._add_adapter(version, folder)
             self._probe(version, folder)
         except Exception as error:  # noqa: BLE001  the thread's outermost frame: whoever asked for the swap raises it
-            if version not in self._loaded:
-                self._drop_adapter(version)
             load.done.set_exception(_explain(error, folder, self.base))
+            if version not in self._loaded:
+                self._try_drop(version)
             return
         with self._lock:
             self._loaded.pop(version, None)  # the newest last
@@ -290,9 +291,9 @@ class LiveAssistant:
             superfluous = [old for old in self._loaded if old not in {0, version} and not self._pinned.get(old)][:-_KEPT_RELEASES]
             for old in superfluous:
                 del self._loaded[old]
-        for old in superfluous:
-            self._drop_adapter(old)
         load.done.set_result(None)
+        for old in superfluous:
+            self._try_drop(old)
 
     def _add_adapter(self, version: int, folder: Path | None) -> None:
         if folder is None:
@@ -301,6 +302,11 @@ class LiveAssistant:
             self._model.load_adapter(str(folder), adapter_name=_name(version))
         else:
             self._model = PeftModel.from_pretrained(self._model, str(folder), adapter_name=_name(version)).eval()
+
+    def _try_drop(self, version: int) -> None:
+        """Let go of an adapter; one that cannot be dropped costs memory, and must not cost the thread."""
+        with suppress(Exception):
+            self._drop_adapter(version)
 
     def _drop_adapter(self, version: int) -> None:
         if not isinstance(self._model, PeftModel) or _name(version) not in self._model.peft_config:

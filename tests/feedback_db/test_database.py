@@ -5,15 +5,24 @@ import subprocess
 import sys
 import textwrap
 import threading
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import sqlite_utils
 
-from feedback_db.database import Database, store_time, translate_refusals
-from feedback_db.errors import DatabaseCorruptError, DatabaseInUseError, DiskFullError, NotFoundError, SchemaTooNewError
+from feedback_db import people
+from feedback_db.database import Database, open_reader, store_time, translate_refusals
+from feedback_db.errors import (
+    DatabaseCorruptError,
+    DatabaseInUseError,
+    DiskFullError,
+    NotFoundError,
+    SchemaTooNewError,
+    TracesLeftError,
+)
 from feedback_db.migrations import MIGRATIONS
+from feedback_db.records import PersonId
 
 ADD_VISITOR = "INSERT INTO people (id, kind, name, role, created_at) VALUES (:id, 'visitor', '', 'end_user', '2026')"
 
@@ -254,3 +263,16 @@ def test_a_refusal_is_translated_by_what_it_says_and_others_pass() -> None:
     assert isinstance(caught.value.__cause__, sqlite3.IntegrityError)
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"), translate_refusals(refusals):
         raise sqlite3.IntegrityError("CHECK constraint failed: x")
+
+
+def test_deleted_text_that_cannot_be_removed_from_the_log_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "errata.db"
+    with Database(path) as db:
+        with db.write() as tx:
+            people.add_visitor(tx, PersonId("ann"), now=datetime(2026, 11, 22, tzinfo=UTC))
+        with open_reader(path) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM people").fetchone()
+            with pytest.raises(TracesLeftError, match="another program reads the database"):
+                db.erase_traces()
+        db.erase_traces()

@@ -104,3 +104,11 @@ def test_writing_it_again_leaves_nothing_of_what_was_there(tmp_path: Path) -> No
     assert not directory.incumbent.exists()
     assert list(directory.read_events()) == directory.read_rows("train") == []
     assert not (directory.folder / "left").exists()
+
+
+@pytest.mark.parametrize("line", ['{"phase": 3}', '{"phase": "x", "step": -1}', '{"phase": "x", "at": 1e300}', "[]", '"x"'])
+def test_an_event_of_another_shape_is_unreadable_and_a_number_that_is_none_is_null(tmp_path: Path, line: str) -> None:
+    directory = write(tmp_path / "r1")
+    directory.events.write_text(f'{line}\n{{"phase": "training", "loss": NaN}}\n')
+    assert [event["phase"] for event in directory.read_events()] == ["unreadable", "training"]
+    assert next(directory.read_events(after=1))["loss"] is None
