@@ -2,15 +2,18 @@
 
 Snapshots, runs, releases, deployments and the audit stay; they hold ids and hashes. Reports hold questions and lose those concerned.
 Deleted text stays in the write-ahead log until the caller, after the transaction, calls `Database.erase_traces`; run directories and
-older backups are the caller's, too.
+older backups are the caller's, too. Until it says that it has cleaned them, the erasure is listed as uncleaned, whoever dies in between.
 """
 
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import NewType
 
-from feedback_db.database import Transaction, find_row, store_time
+from feedback_db.database import Reader, Transaction, find_row, read_optional_time, read_time, store_time
 from feedback_db.lineage import Descendants, find_descendants
 from feedback_db.people import find_person
 from feedback_db.records import ConversationId, PersonId
@@ -30,6 +33,26 @@ _ERASE_PERSON = (
     "UPDATE sessions SET ended_at = :now WHERE person_id = :id AND ended_at IS NULL",
     "UPDATE people SET name = '', password_hash = NULL, erased_at = coalesce(erased_at, :now) WHERE id = :id",
 )
+
+ErasureId = NewType("ErasureId", int)
+
+
+class ErasureKind(StrEnum):
+    """What was erased."""
+
+    CONVERSATION = "conversation"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """A conversation or person, `subject` is its id, was erased; while `cleaned_at` is None, files outside the database may hold text."""
+
+    id: ErasureId
+    kind: ErasureKind
+    subject: str
+    erased_at: datetime
+    cleaned_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +77,7 @@ def erase_conversation(tx: Transaction, conversation_id: ConversationId, *, now:
         NotFoundError: there is none of this id.
     """
     find_row(tx, "SELECT id FROM conversations WHERE id = :id", {"id": conversation_id}, kind="a conversation")
+    _record_erasure(tx, ErasureKind.CONVERSATION, conversation_id, now)
     return _erase(tx, conversation_id, _QUESTIONS_OF_CONVERSATION, _ERASE_CONVERSATION, now)
 
 
@@ -66,7 +90,30 @@ def erase_person(tx: Transaction, person_id: PersonId, *, now: datetime) -> Eras
         NotFoundError: there is none of this id.
     """
     find_person(tx, person_id)
+    _record_erasure(tx, ErasureKind.PERSON, person_id, now)
     return _erase(tx, person_id, _QUESTIONS_OF_PERSON, _ERASE_PERSON, now)
+
+
+def list_uncleaned(reader: Reader) -> list[Erasure]:
+    """Return the erasures whose traces outside the database have not been cleaned, the oldest first."""
+    return [_to_erasure(row) for row in reader.execute("SELECT * FROM erasures WHERE cleaned_at IS NULL ORDER BY id")]
+
+
+def record_cleaned(tx: Transaction, erasure_id: ErasureId, *, now: datetime) -> Erasure:
+    """Record that no file outside the database holds what was erased; the first time counts.
+
+    Raises:
+        NotFoundError: there is no such erasure.
+    """
+    tx.execute("UPDATE erasures SET cleaned_at = :now WHERE id = :id AND cleaned_at IS NULL", {"id": erasure_id, "now": store_time(now)})
+    return _to_erasure(find_row(tx, "SELECT * FROM erasures WHERE id = :id", {"id": erasure_id}, kind="an erasure"))
+
+
+def _record_erasure(tx: Transaction, kind: ErasureKind, subject: str, now: datetime) -> None:
+    tx.execute(
+        "INSERT INTO erasures (kind, subject, erased_at) VALUES (:kind, :subject, :now)",
+        {"kind": kind, "subject": subject, "now": store_time(now)},
+    )
 
 
 def _erase(tx: Transaction, key: str, questions_sql: str, statements: Sequence[str], now: datetime) -> Erased:
@@ -111,3 +158,13 @@ def _scrub_reports(tx: Transaction, example_ids: Set[ExampleId], questions: Set[
                 "UPDATE reports SET report = :report WHERE run_id = :run_id",
                 {"run_id": row["run_id"], "report": json.dumps({**report, "items": kept}, ensure_ascii=False)},
             )
+
+
+def _to_erasure(row: sqlite3.Row) -> Erasure:
+    return Erasure(
+        id=ErasureId(row["id"]),
+        kind=ErasureKind(row["kind"]),
+        subject=row["subject"],
+        erased_at=read_time(row["erased_at"]),
+        cleaned_at=read_optional_time(row["cleaned_at"]),
+    )

@@ -12,18 +12,23 @@ from feedback_db.database import Reader, Transaction, find_row, read_optional_ti
 from feedback_db.errors import ExampleExistsError, NotFoundError, VariantExistsError
 from feedback_db.records import ConversationId, CorrectionId, PersonId, TurnId
 from feedback_db.text_checks import check_text
-from feedback_db.training_records import ApprovedCorrection, Example, ExampleId, Split, Variant, VariantId, VariantSource
+from feedback_db.training_records import ApprovedCorrection, Example, ExampleId, SnapshotId, Split, Variant, VariantId, VariantSource
 
 MAX_VARIANT_CHARS = 4000
-_TRAINABLE = """
-    SELECT examples.* FROM examples JOIN trainability ON example_id = examples.correction_id AND obstacle IS NULL
+_WITH_OBSTACLE = """
+    SELECT examples.* FROM examples
+    JOIN trainability ON example_id = examples.correction_id
+    JOIN standing_approvals ON standing_approvals.correction_id = examples.correction_id
 """
-_UNTRAINED = """
-    NOT EXISTS (
-        SELECT 1 FROM snapshot_examples JOIN runs ON runs.snapshot_id = snapshot_examples.snapshot_id
-        WHERE snapshot_examples.example_id = examples.correction_id AND runs.state = 'succeeded'
+_LEARNED_BY_LIVE = """
+    SELECT example_id FROM snapshot_examples WHERE snapshot_id = (
+        SELECT snapshot_id FROM deployments
+        JOIN releases ON releases.version = deployments.version
+        JOIN runs ON runs.id = releases.run_id
+        WHERE deployments.id = (SELECT max(id) FROM deployments)
     )
 """
+_OLDEST_FIRST = "ORDER BY created_at, review_id"  # what one tick took in is as old as one another; then the order of approval counts
 
 
 def list_approved(reader: Reader) -> list[ApprovedCorrection]:
@@ -123,12 +128,38 @@ def list_examples(reader: Reader) -> list[Example]:
 
     Their corrections are approved, they are not retired, and their conversations' newest word on consent is yes.
     """
-    return [_to_example(row) for row in reader.execute(f"{_TRAINABLE} ORDER BY created_at, correction_id")]
+    return [_to_example(row) for row in reader.execute(f"{_WITH_OBSTACLE} WHERE obstacle IS NULL {_OLDEST_FIRST}")]
 
 
 def list_untrained(reader: Reader) -> list[Example]:
-    """Return the examples that may be trained now and that no succeeded run has trained, the oldest first."""
-    return [_to_example(row) for row in reader.execute(f"{_TRAINABLE} WHERE {_UNTRAINED} ORDER BY created_at, correction_id")]
+    """Return the examples that may be trained now and that the live release has not learned, the oldest first."""
+    sql = f"{_WITH_OBSTACLE} WHERE obstacle IS NULL AND example_id NOT IN ({_LEARNED_BY_LIVE}) {_OLDEST_FIRST}"
+    return [_to_example(row) for row in reader.execute(sql)]
+
+
+def list_vanished(reader: Reader) -> list[ExampleId]:
+    """Return what the live release has learned and may not be trained any more: erased, retired, without consent."""
+    rows = reader.execute(
+        f"""
+        SELECT learned.example_id FROM ({_LEARNED_BY_LIVE}) AS learned
+        LEFT JOIN trainability ON trainability.example_id = learned.example_id
+        WHERE trainability.example_id IS NULL OR obstacle IS NOT NULL ORDER BY learned.example_id
+        """  # noqa: S608  our own query
+    )
+    return [ExampleId(row["example_id"]) for row in rows]
+
+
+def list_standing(reader: Reader, snapshot_id: SnapshotId) -> list[Example]:
+    """Return the examples of a snapshot that may still be read, the oldest first: retired ones, too, but none erased or without consent."""
+    rows = reader.execute(
+        f"""
+        {_WITH_OBSTACLE} JOIN standing_consents ON standing_consents.conversation_id = examples.conversation_id
+        WHERE (obstacle IS NULL OR obstacle = 'retired') AND given = 1
+        AND example_id IN (SELECT example_id FROM snapshot_examples WHERE snapshot_id = :id) {_OLDEST_FIRST}
+        """,  # noqa: S608  our own query
+        {"id": snapshot_id},
+    )
+    return [_to_example(row) for row in rows]
 
 
 def add_variant(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from feedback_db.database import Reader
 from feedback_db.errors import NotFoundError
-from feedback_db.records import CorrectionId, PersonId, ReviewId, TurnId
+from feedback_db.records import ConversationId, CorrectionId, PersonId, ReviewId, TurnId
 from feedback_db.training_records import ExampleId, RunId, SnapshotId
 
 TRACE_TURN = """
@@ -83,6 +83,18 @@ def find_descendants(reader: Reader, example_ids: Iterable[ExampleId]) -> Descen
         run_ids=tuple(sorted({RunId(row["run_id"]) for row in rows if row["run_id"] is not None})),
         versions=tuple(sorted({int(row["version"]) for row in rows if row["version"] is not None})),
     )
+
+
+def find_descendants_of_conversation(reader: Reader, conversation_id: ConversationId) -> Descendants:
+    """Return what holds an example of a conversation, or one with a wording from it; of a conversation that is there still."""
+    rows = reader.execute(
+        """
+        SELECT correction_id FROM examples WHERE conversation_id = :id
+        UNION SELECT correction_id FROM variants JOIN turns ON turns.id = turn_id WHERE conversation_id = :id
+        """,
+        {"id": conversation_id},
+    )
+    return find_descendants(reader, [ExampleId(row["correction_id"]) for row in rows])
 
 
 def _to_ancestor(row: sqlite3.Row) -> Ancestor:

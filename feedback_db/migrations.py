@@ -440,6 +440,31 @@ def m007_requests_and_schedule(db: sqlite_utils.Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m008_erasures(db: sqlite_utils.Database) -> None:
+    """What was erased, and whether the files outside the database have been cleaned since."""
+    _run(
+        db,
+        """
+        CREATE TABLE erasures (
+            id         INTEGER PRIMARY KEY,
+            kind       TEXT NOT NULL CHECK (kind IN ('conversation', 'person')),
+            subject    TEXT NOT NULL CHECK (subject <> ''),
+            erased_at  TEXT NOT NULL,
+            cleaned_at TEXT
+        ) STRICT
+        """,
+        "CREATE INDEX erasures_uncleaned ON erasures (id) WHERE cleaned_at IS NULL",
+        """
+        CREATE TRIGGER erasures_are_cleaned_once BEFORE UPDATE ON erasures
+        WHEN OLD.cleaned_at IS NOT NULL OR NEW.cleaned_at IS NULL
+            OR (NEW.id, NEW.kind, NEW.subject, NEW.erased_at) IS NOT (OLD.id, OLD.kind, OLD.subject, OLD.erased_at)
+        BEGIN SELECT RAISE(ABORT, 'an erasure is only cleaned, and once'); END
+        """,
+        "CREATE TRIGGER erasures_are_not_deleted BEFORE DELETE ON erasures BEGIN SELECT RAISE(ABORT, 'an erasure is not deleted'); END",
+    )
+
+
 def _refuse_changes(table: str, why: str) -> tuple[str, str]:
     """Return the triggers that keep a table append-only."""
     return (

@@ -1,4 +1,5 @@
 import json
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -237,3 +238,55 @@ def test_an_erased_text_is_in_none_of_the_files(
     assert files_with_secret(tmp_path) == []
     db.close()
     assert files_with_secret(tmp_path) == []
+
+
+def test_an_erasure_is_uncleaned_until_it_is_recorded_as_cleaned(
+    db: Database, ann: PersonId, conversation: ConversationId, now: datetime
+) -> None:
+    later = now + timedelta(minutes=1)
+    erase_conversation(db, conversation, now)
+    erase_person(db, ann, later)
+    first, second = erasure.list_uncleaned(db.read())
+    assert (first.kind, first.subject, first.erased_at, first.cleaned_at) == (erasure.ErasureKind.CONVERSATION, conversation, now, None)
+    assert (second.kind, second.subject, second.erased_at) == (erasure.ErasureKind.PERSON, ann, later)
+    for moment in (later, later + timedelta(days=1)):
+        with db.write() as tx:
+            assert erasure.record_cleaned(tx, first.id, now=moment).cleaned_at == later, "the first time counts"
+    assert erasure.list_uncleaned(db.read()) == [second]
+
+
+def test_an_erasure_that_is_rolled_back_or_refused_leaves_nothing_to_clean(
+    db: Database, conversation: ConversationId, now: datetime
+) -> None:
+    def erase_and_fail() -> None:
+        with db.write() as tx:
+            erasure.erase_conversation(tx, conversation, now=now)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        erase_and_fail()
+    assert erasure.list_uncleaned(db.read()) == []
+    erase_conversation(db, conversation, now)
+    with pytest.raises(NotFoundError, match="a conversation 'c1'"):
+        erase_conversation(db, conversation, now)
+    assert len(erasure.list_uncleaned(db.read())) == 1
+
+
+def test_only_an_erasure_is_cleaned(db: Database, now: datetime) -> None:
+    with pytest.raises(NotFoundError, match="an erasure '1'"), db.write() as tx:
+        erasure.record_cleaned(tx, erasure.ErasureId(1), now=now)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM erasures",
+        "UPDATE erasures SET cleaned_at = NULL",
+        "UPDATE erasures SET subject = 'c2'",
+        "UPDATE erasures SET subject = 'c2', cleaned_at = '2026'",
+    ],
+)
+def test_an_erasure_is_not_denied_afterwards(db: Database, conversation: ConversationId, now: datetime, sql: str) -> None:
+    erase_conversation(db, conversation, now)
+    with pytest.raises(sqlite3.IntegrityError, match=r"only cleaned|not deleted"), db.write() as tx:
+        tx.execute(sql)

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from feedback_db import conversations, corrections, examples, runs
+from feedback_db import conversations, corrections, examples, releases
 from feedback_db.conversations import LoggedReply
 from feedback_db.database import Database
 from feedback_db.errors import EmptyTextError, ExampleExistsError, HostileTextError, NotFoundError, ReviewFinalError, VariantExistsError
 from feedback_db.records import Channel, ConversationId, CorrectionId, CorrectionState, Decision, PersonId, ReviewId, TurnId, TurnState
-from feedback_db.training_records import ExampleId, Release, RunId, RunState, SnapshotId, Split, VariantSource
+from feedback_db.training_records import ExampleId, Release, SnapshotId, Split, VariantSource
 
 QUESTION = [{"role": "user", "content": "q"}]
 
@@ -35,6 +35,19 @@ def set_consent(db: Database, conversation: ConversationId, now: datetime, *, gi
 
 def list_ids(db: Database) -> list[str]:
     return [example.id for example in examples.list_examples(db.read())]
+
+
+def list_untrained_ids(db: Database) -> list[str]:
+    return [example.id for example in examples.list_untrained(db.read())]
+
+
+def list_standing_ids(db: Database, snapshot: SnapshotId) -> list[str]:
+    return [example.id for example in examples.list_standing(db.read(), snapshot)]
+
+
+def deploy(db: Database, version: int, now: datetime) -> None:
+    with db.write() as tx:
+        releases.deploy(tx, version, actor=None, reason="better", now=now)
 
 
 def change(db: Database, sql: str) -> None:
@@ -205,21 +218,64 @@ def test_an_example_is_trained_only_while_consent_is_given(
         assert list_ids(db) == listed
 
 
-def test_what_a_succeeded_run_has_trained_is_no_longer_untrained(
-    db: Database, run: RunId, add_example: Callable[[str], ExampleId], now: datetime
+def test_what_was_taken_in_at_once_is_listed_in_the_order_of_its_approval(
+    db: Database, consent: None, add_example: Callable[[str], ExampleId], take_snapshot: Callable[..., SnapshotId]
+) -> None:
+    added = [add_example(key) for key in ("z", "a", "m")]
+    snapshot = take_snapshot("s1", *added)
+    for listed in (examples.list_examples(db.read()), examples.list_untrained(db.read()), examples.list_standing(db.read(), snapshot)):
+        assert [example.id for example in listed] == ["z", "a", "m"]
+
+
+def test_what_the_live_release_has_learned_is_no_longer_untrained(
+    db: Database, adapted: Release, add_example: Callable[[str], ExampleId], now: datetime
 ) -> None:
     add_example("k3")
-    assert [example.id for example in examples.list_untrained(db.read())] == ["k1", "k2", "k3"]
-    with db.write() as tx:
-        runs.start_run(tx, run, pid=7, process_started_at=1.0, now=now)
-        runs.finish_run(tx, run, RunState.SUCCEEDED, now=now)
-    assert [example.id for example in examples.list_untrained(db.read())] == ["k3"]
+    assert list_untrained_ids(db) == ["k1", "k2", "k3"], "trained, but never live"
+    deploy(db, adapted.version, now)
+    assert list_untrained_ids(db) == ["k3"]
 
 
-def test_what_a_failed_run_has_tried_is_untrained_still(db: Database, run: RunId, now: datetime) -> None:
+def test_what_was_rolled_back_is_untrained_again(db: Database, adapted: Release, now: datetime) -> None:
+    for version in (0, adapted.version):
+        deploy(db, version, now)
     with db.write() as tx:
-        runs.finish_run(tx, run, RunState.FAILED, error="out of memory", now=now)
-    assert [example.id for example in examples.list_untrained(db.read())] == ["k1", "k2"]
+        releases.roll_back(tx, actor=None, reason="worse", now=now)
+    assert list_untrained_ids(db) == ["k1", "k2"]
+    assert examples.list_vanished(db.read()) == [], "the bare base has learned nothing"
+
+
+def test_what_has_been_learned_and_may_not_be_trained_any_more_has_vanished(
+    db: Database, adapted: Release, add_example: Callable[[str], ExampleId], conversation: ConversationId, now: datetime
+) -> None:
+    newer = add_example("k3")
+    assert examples.list_vanished(db.read()) == [], "nothing is live"
+    deploy(db, adapted.version, now)
+    assert examples.list_vanished(db.read()) == []
+    with db.write() as tx:
+        examples.retire(tx, ExampleId("k1"), superseded_by=newer, now=now)
+    assert examples.list_vanished(db.read()) == ["k1"]
+    set_consent(db, conversation, now, given=False)
+    assert examples.list_vanished(db.read()) == ["k1", "k2"]
+    change(db, "DELETE FROM corrections WHERE id = 'k1'")
+    assert examples.list_vanished(db.read()) == ["k1", "k2"]
+
+
+def test_what_stands_of_a_snapshot_is_there_still_and_consented_retired_or_not(
+    db: Database,
+    snapshot: SnapshotId,
+    add_example: Callable[[str], ExampleId],
+    conversation: ConversationId,
+    now: datetime,
+) -> None:
+    newer = add_example("k3")
+    with db.write() as tx:
+        examples.retire(tx, ExampleId("k1"), superseded_by=newer, now=now)
+    assert list_standing_ids(db, snapshot) == ["k1", "k2"]
+    change(db, "DELETE FROM corrections WHERE id = 'k2'")
+    assert list_standing_ids(db, snapshot) == ["k1"]
+    set_consent(db, conversation, now, given=False)
+    assert list_standing_ids(db, snapshot) == [], "retired and without consent"
 
 
 def test_withdrawing_a_review_deletes_the_example_and_puts_what_it_superseded_in_force(

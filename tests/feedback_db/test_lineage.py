@@ -4,12 +4,12 @@ from datetime import datetime
 
 import pytest
 
-from feedback_db import conversations, corrections, erasure, lineage
+from feedback_db import conversations, corrections, erasure, examples, lineage
 from feedback_db.conversations import LoggedReply
 from feedback_db.database import Database
 from feedback_db.errors import NotFoundError
-from feedback_db.records import ConversationId, CorrectionId, Decision, PersonId, TurnId
-from feedback_db.training_records import ExampleId, Release, RunId, SnapshotId
+from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, TurnId
+from feedback_db.training_records import ExampleId, Release, RunId, SnapshotId, Split
 
 
 @pytest.fixture
@@ -106,3 +106,27 @@ def test_an_erased_example_leads_on_still(db: Database, adapted: Release, conver
     with db.write() as tx:
         erasure.erase_conversation(tx, conversation, now=now)
     assert lineage.find_descendants(db.read(), [ExampleId("k2")]).versions == (1,)
+
+
+def test_a_conversation_leads_on_to_what_learned_its_examples_or_its_wordings(
+    db: Database,
+    adapted: Release,
+    bob: PersonId,
+    conversation: ConversationId,
+    logged: LoggedReply,
+    add_example: Callable[[str], ExampleId],
+    take_snapshot: Callable[..., SnapshotId],
+    now: datetime,
+) -> None:
+    other = ConversationId("c2")
+    with db.write() as tx:
+        conversations.start_conversation(tx, other, person_id=bob, channel=Channel.WEB, title="", now=now)
+        asked = conversations.log_turn(tx, TurnId("t2"), conversation_id=other, logged=logged, now=now)
+    assert lineage.find_descendants_of_conversation(db.read(), other).versions == ()
+    with db.write() as tx:
+        examples.add_variant(tx, CorrectionId("k1"), text="where?", split=Split.TRAIN, turn_id=asked.id, now=now)
+    take_snapshot("s2", add_example("k3"))
+    found = lineage.find_descendants_of_conversation(db.read(), conversation)
+    assert (found.snapshot_ids, found.versions) == (("s1", "s2"), (1,))
+    found = lineage.find_descendants_of_conversation(db.read(), other)
+    assert (found.snapshot_ids, found.versions) == (("s1",), (1,)), "its wording is trained with somebody else's example"
