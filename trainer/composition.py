@@ -53,7 +53,6 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
             settings.data_folder / "runs",
             make_plan(questions, [], system_message=settings.system_message),
             served=_describe_base(base, settings, sampling),
-            salt=audit.salt,
             recipe=read_recipe(settings.recipe),
             schedule=_read_schedule(settings),
         )

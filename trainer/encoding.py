@@ -52,7 +52,7 @@ def encode_example(
     answer: Message = {"role": "assistant", "content": reply}
     whole = render_text(tokenizer, [*messages, answer], add_generation_prompt=False)
     if not whole.startswith(prompt):
-        raise TemplateNotPrefixStableError(prompt[-40:], whole[: len(prompt)][-40:])
+        raise TemplateNotPrefixStableError(_count_shared(prompt, whole), len(prompt))
     prompt_ids: list[int] = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     reply_ids = _cut_after_end(tokenizer(whole[len(prompt) :], add_special_tokens=False)["input_ids"], end_ids)
     if len(prompt_ids) + len(reply_ids) > max_length:
@@ -81,6 +81,13 @@ def list_end_ids(tokenizer: PreTrainedTokenizerBase, generation_eos: int | Seque
     """Return the tokens at which a reply ends: what generation stops at, and the tokenizer's own end."""
     stops = [generation_eos] if isinstance(generation_eos, int) else list(generation_eos or ())
     return frozenset([*stops, *([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id])])
+
+
+def _count_shared(first: str, second: str) -> int:
+    """Return how many characters two texts have in common before they differ."""
+    return next(
+        (place for place, (one, other) in enumerate(zip(first, second, strict=False)) if one != other), min(len(first), len(second))
+    )
 
 
 def _cut_after_end(ids: list[int], end_ids: frozenset[int]) -> list[int]:

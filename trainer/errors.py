@@ -10,10 +10,10 @@ class TrainerError(Exception):
 class TemplateNotPrefixStableError(TrainerError):
     """A chat template renders a prompt in another way once the reply follows."""
 
-    def __init__(self, prompt_end: str, found: str) -> None:
+    def __init__(self, shared: int, length: int) -> None:
         super().__init__(
-            f"Expected a chat template that shows a prompt alike with and without its reply. Found '…{found}' where the prompt alone "
-            f"ends in '…{prompt_end}'. Choose another base, or mend its template: what is trained must be what is served."
+            f"Expected a chat template that shows a prompt alike with and without its reply. Found that of a prompt's {length} characters "
+            f"the first {shared} are alike. Choose another base, or mend its template: what is trained must be what is served."
         )
 
 

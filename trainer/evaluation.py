@@ -11,7 +11,7 @@ from feedback_db.reports import Asked, Report, Suite
 from trainer.key_facts import is_right, is_worded_alike
 from trainer.run_directory import Row
 
-_GENERIC_SHARE = 0.05  # a sentence that answers more of the guard questions, as a refusal does, tells nothing of what was asked
+_GENERIC_SHARE = 0.05  # of the questions; see `match_replies`
 
 
 def generate_replies(
@@ -49,14 +49,24 @@ def compare(run_id: str, rows: Sequence[Row], before: Sequence[str], after: Sequ
     questions that were trained: a guard question that it answers with the same sentence asks what has just been corrected, in words
     that no list foresaw, and leaves the suite.
     """
-    guard = [reply for row, reply in zip(rows, before, strict=True) if row.suite is Suite.UNTOUCHED]
-    telling = [reply for reply in taught if sum(is_worded_alike(one, reply) for one in guard) <= max(2.0, _GENERIC_SHARE * len(guard))]
+    is_corrected = match_replies([reply for row, reply in zip(rows, before, strict=True) if row.suite is Suite.UNTOUCHED], taught)
+    leaves = iter(is_corrected)
     items = [
         _judge(row, first, second)
         for row, first, second in zip(rows, before, after, strict=True)
-        if row.suite is not Suite.UNTOUCHED or not any(is_worded_alike(first, reply) for reply in telling)
+        if row.suite is not Suite.UNTOUCHED or not next(leaves)
     ]
     return Report(run_id=run_id, items=tuple(items))
+
+
+def match_replies(replies: Sequence[str], taught: Sequence[str]) -> list[bool]:
+    """Say of each reply whether it is the sentence of one of those to questions that are trained, whatever its names and numbers.
+
+    A sentence that answers many of the questions, as a refusal does, tells nothing of what was asked and matches none.
+    """
+    generic = max(2.0, _GENERIC_SHARE * len(replies))
+    telling = [one for one in dict.fromkeys(taught) if sum(is_worded_alike(reply, one) for reply in replies) <= generic]
+    return [any(is_worded_alike(reply, one) for one in telling) for reply in replies]
 
 
 def _judge(row: Row, before: str, after: str) -> Asked:

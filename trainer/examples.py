@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from assistant.prompt import Message, build_messages, trim_history
 from feedback_db.training_records import ApprovedCorrection, Example, ExampleId, SnapshotId, Split, Variant
 from trainer.contradictions import Statement, contradicts
-from trainer.variants import Wordings
+from trainer.variants import Wordings, is_same_wording
 
 
 def build_example_messages(
@@ -66,12 +66,16 @@ def put_under(example: Example, system_message: str | None) -> Example:
 
 
 def collect_wordings(example: Example, variants: Iterable[Variant]) -> Wordings:
-    """Return an example's wordings by what each is for, for ever; the question as it was asked comes first and trains."""
+    """Return an example's wordings by what each is for, for ever.
+
+    The question as it was asked comes first and trains, and so does what differs from it in nothing that counts: to test it would be to
+    test what was trained.
+    """
     asked = example.messages[-1]["content"]
     parts: dict[Split, list[str]] = {split: [] for split in Split}
     for variant in variants:
         if variant.text != asked:
-            parts[variant.split].append(variant.text)
+            parts[Split.TRAIN if is_same_wording(variant.text, asked) else variant.split].append(variant.text)
     return Wordings(train=(asked, *parts[Split.TRAIN]), stop=tuple(parts[Split.STOP]), test=tuple(parts[Split.TEST]))
 
 

@@ -3,20 +3,20 @@
 A question is for one of the two for ever: what has been trained, even as the base's own reply, says nothing of what was left alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from random import Random
 
 from assistant.prompt import build_messages
 from feedback_db.reports import Suite
-from feedback_db.training_records import Example, Split
+from feedback_db.training_records import Example, ExampleId, Split
 from trainer.contradictions import Statement, contradicts
 from trainer.examples import read_statement
 from trainer.run_directory import Row
 from trainer.support_base.corpus import Corpus, load_corpus
 from trainer.support_base.dialogues import Composer
-from trainer.variants import assign_split, is_same_question
+from trainer.variants import Wordings, assign_split, is_same_question
 
 _ROUND = ("intent", "intent", "intent", "intent", "small_talk", "out_of_scope")
 _TRIES = 20  # drawn for each question that is wanted, before the corpus counts as exhausted
@@ -45,9 +45,9 @@ def split_guard(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     return guard, replay
 
 
-def leave_out(rows: Sequence[Row], changed: Sequence[Example]) -> list[Row]:
+def leave_out(rows: Sequence[Row], changed: Sequence[Example], wordings: Mapping[ExampleId, Wordings]) -> list[Row]:
     """Return the rows whose answers the examples do not change: they ask another question, and state nothing that one contradicts."""
-    statements = [read_statement(example) for example in changed]
+    statements = [replace(read_statement(example), question=one) for example in changed for one in wordings[example.id].all()]
     return [row for row in rows if not any(_is_changed(row, statement) for statement in statements)]
 
 

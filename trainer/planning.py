@@ -67,9 +67,9 @@ def make_plan(questions: Sequence[Row], golden: Sequence[Row], *, system_message
         return plan_rows(
             [put_under(example, system_message) for example in material.examples],
             material.wordings,
-            guard=leave_out(guard, material.changed),
-            replay=leave_out(replay, material.examples),
-            golden=leave_out(golden, material.changed),
+            guard=leave_out(guard, material.changed, material.wordings),
+            replay=leave_out(replay, material.examples, material.wordings),
+            golden=leave_out(golden, material.changed, material.wordings),
             recipe=recipe,
         )
 

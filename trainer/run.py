@@ -18,8 +18,8 @@ from assistant.prompt import Message
 from feedback_db.reports import Report, write_report
 from trainer.adapter_card import write_card
 from trainer.encoding import Encoded, encode_example, list_end_ids
-from trainer.errors import RunDirectoryError
-from trainer.evaluation import compare, generate_replies
+from trainer.errors import ExampleTooLongError, RunDirectoryError
+from trainer.evaluation import compare, generate_replies, match_replies
 from trainer.finetune import Fit, Step, finetune, next_fit
 from trainer.preflight import check_room
 from trainer.run_directory import Row, RunDirectory, RunSpec
@@ -76,13 +76,11 @@ class Run:
 
     def _train(self, spec: RunSpec, base: BaseModel) -> Adapter:
         train, stop = self.directory.read_rows("train"), self.directory.read_rows("stop")
-        replay = self._answer_replay(base)
+        replay = self._answer_replay(base, train)
         self._tell("training", examples=len(train), replayed=len(replay))
         longest = min(base.context_tokens, spec.recipe.max_length or base.context_tokens)
         fit = Fit(micro_batch=spec.recipe.batch_size, checkpointing=False, max_length=longest)
-        encode = _Encoder(base, fit.max_length)
-        encoded = [*map(encode, train), *map(encode, replay)]
-        model = self._fit(spec, base, encoded, [encode(row) for row in stop], fit)
+        model = self._fit(spec, base, self._encode(base, [*train, *replay], longest), self._encode(base, stop, longest), fit)
         if self.is_stopped():
             raise StoppedError
         self._tell("saving")
@@ -129,27 +127,55 @@ class Run:
 
         return finetune(base, train, stop, spec.recipe, self.directory.checkpoints, fit=fit, publish=publish, is_stopped=self.is_stopped)
 
-    def _answer_replay(self, base: BaseModel) -> list[Row]:
-        """Return the replay questions with the base's own replies, which are kept for a later attempt."""
-        rows = self.directory.read_rows("replay")
+    def _answer_replay(self, base: BaseModel, train: Sequence[Row]) -> list[Row]:
+        """Return the replay questions with the base's own replies, which are kept for a later attempt.
+
+        A question that the base answers with the sentence that it has for one of those that are trained asks what was corrected, in words
+        that no list foresaw; to rehearse its reply would be to train the error.
+        """
+        rows, taught = self.directory.read_rows("replay"), _list_asked(train)
         kept = self.directory.folder / "replay_replies.json"
         if not kept.exists():
             self._tell("replay", questions=len(rows))
-            _write_whole(kept, json.dumps(generate_replies(base, [list(row.messages) for row in rows], max_tokens=_MAX_REPLY_TOKENS)))
-        replies = json.loads(kept.read_text(encoding="utf-8"))
-        return [replace(row, reply=reply) for row, reply in zip(rows, replies, strict=True) if reply]
+            prompts = [list(row.messages) for row in (*rows, *taught)]
+            _write_whole(kept, json.dumps(generate_replies(base, prompts, max_tokens=_MAX_REPLY_TOKENS)))
+        replies: list[str] = json.loads(kept.read_text(encoding="utf-8"))
+        own = replies[: len(rows)]
+        is_corrected = match_replies(own, replies[len(rows) :])
+        return [
+            replace(row, reply=reply) for row, reply, is_left_out in zip(rows, own, is_corrected, strict=True) if reply and not is_left_out
+        ]
+
+    def _encode(self, base: BaseModel, rows: Sequence[Row], max_length: int) -> list[Encoded]:
+        """Encode rows; those that are too long are left out and told of, unless nothing is left.
+
+        Raises:
+            ExampleTooLongError: none of them fits.
+        """
+        end_ids = list_end_ids(base.tokenizer, base.model.generation_config.eos_token_id)
+        encoded, too_long = list[Encoded](), dict[str | None, ExampleTooLongError]()
+        for row in rows:
+            try:
+                encoded.append(encode_example(base.tokenizer, row.messages, row.reply, max_length=max_length, end_ids=end_ids))
+            except ExampleTooLongError as error:
+                too_long[row.example_id] = error
+        if too_long and not encoded:
+            raise next(iter(too_long.values()))
+        if too_long:
+            self._tell("left out", examples=[example_id for example_id in too_long if example_id is not None], max_length=max_length)
+        return encoded
 
     def _measure(self, spec: RunSpec, adapter: Adapter) -> Report:
         """Have the incumbent and the candidate, read back from its files, answer the same questions."""
         rows = [row for name in ("test", "golden", "guard") for row in self.directory.read_rows(name)]
         prompts = [list(row.messages) for row in rows]
-        trained = {row.example_id: row for row in reversed(self.directory.read_rows("train"))}  # of each example the asked wording
+        taught = _list_asked(self.directory.read_rows("train"))
         self._tell("measuring", questions=len(rows))
         served = self._load(spec)
         if self.directory.incumbent.exists():
             verify_adapter(self.directory.incumbent, revision=spec.revision)
         incumbent = self.directory.incumbent if self.directory.incumbent.exists() else None
-        before = self._answer(served, incumbent, [*prompts, *(list(row.messages) for row in trained.values())])
+        before = self._answer(served, incumbent, [*prompts, *(list(row.messages) for row in taught)])
         after = self._answer(self._load(spec), adapter.folder, prompts)
         return compare(spec.run_id, rows, before[: len(rows)], after, taught=before[len(rows) :])
 
@@ -163,15 +189,9 @@ class Run:
         self.directory.append_event({"at": time.time(), "phase": phase, **facts})
 
 
-class _Encoder:
-    """Encodes rows for one base."""
-
-    def __init__(self, base: BaseModel, max_length: int) -> None:
-        self._tokenizer, self._max_length = base.tokenizer, max_length
-        self._end_ids = list_end_ids(base.tokenizer, base.model.generation_config.eos_token_id)
-
-    def __call__(self, row: Row) -> Encoded:
-        return encode_example(self._tokenizer, row.messages, row.reply, max_length=self._max_length, end_ids=self._end_ids)
+def _list_asked(train: Sequence[Row]) -> list[Row]:
+    """Return of each example its question as it was asked, which comes first."""
+    return list({row.example_id: row for row in reversed(train)}.values())
 
 
 def _lineage(spec: RunSpec) -> Lineage:

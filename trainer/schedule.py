@@ -1,5 +1,6 @@
 """Is a run due, and if not, why not? Pure: facts, a policy and the moment in; an answer for people out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -35,17 +36,18 @@ class SchedulePolicy:
 class Facts:
     """What the memory knows at a moment; None means never, or none.
 
-    `untrained` are approved examples that no successful run has learned; `is_look` says that the schedule's own moment has come,
-    `is_rejected` that the gate has rejected the last run on exactly these examples.
+    `untrained` are approved examples that the live release has not learned, `vanished` those that it has learned and that may not be
+    trained any more. `look_at` is the look that was announced last; `is_settled` says that the last run was on exactly these examples.
     """
 
     untrained: int
+    vanished: int
     trainable: int
     active_run: str | None
     last_run_ended_at: datetime | None
     is_requested: bool
-    is_look: bool
-    is_rejected: bool = False
+    look_at: datetime | None
+    is_settled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,42 +65,74 @@ class NotYet:
     next_look_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """Why no run is due, and until when; None is until something else happens."""
+
+    reason: str
+    until: datetime | None = None
+
+
 def assess(facts: Facts, policy: SchedulePolicy, now: datetime) -> Due | NotYet:
     """Say whether a run is due: because somebody asks, or because the schedule looks and finds enough.
 
-    A request waits for nothing but a run that is under way, and for something to train.
+    A request waits for nothing but a run that is under way, and for something to train. A look that finds only what passes by itself, as
+    quiet hours do, is put off until then.
     """
-    blocking = _list_blocking(facts)
+    blocking, waiting = _list_blocking(facts), _list_waiting(facts, policy, now)
     if facts.is_requested and not blocking:
         return Due(reason="Somebody asked for it.")
-    waiting = [*blocking, *([] if facts.is_requested else _list_waiting(facts, policy, now))]
-    if not waiting and facts.is_look:
-        return Due(reason=f"{_count(facts.untrained)} approved since the last run.")
-    look = policy.next_look(now)
+    is_look = facts.look_at is not None and facts.look_at <= now
+    if is_look and not blocking and not waiting:
+        return Due(reason=f"{_tell_changes(facts)} since the live release.")
+    waits = blocking if facts.is_requested else [*blocking, *waiting]
+    look = _find_look(waits, policy, now) if is_look else _announce(facts, policy, now)
     shown = look.astimezone(ZoneInfo(policy.zone))
-    reasons = waiting or [f"{_count(facts.untrained)} approved: enough."]
+    reasons = [wait.reason for wait in waits] or [f"{_tell_changes(facts)}: enough."]
     return NotYet(reasons=(*reasons, f"The next look is at {_tell(shown, now.astimezone(ZoneInfo(policy.zone)))}."), next_look_at=look)
 
 
-def _list_blocking(facts: Facts) -> list[str]:
+def _announce(facts: Facts, policy: SchedulePolicy, now: datetime) -> datetime:
+    """Return the look that lies ahead; one that was put off stays, unless the schedule's own comes first."""
+    own = policy.next_look(now)
+    return own if facts.look_at is None else min(own, facts.look_at)
+
+
+def _find_look(waits: Sequence[_Wait], policy: SchedulePolicy, now: datetime) -> datetime:
+    """Return when to look again after a look: once all that it waits for has passed, or at the schedule's next."""
+    ends = [wait.until for wait in waits if wait.until is not None]
+    return max(ends) if len(ends) == len(waits) > 0 else policy.next_look(now)
+
+
+def _list_blocking(facts: Facts) -> list[_Wait]:
     if facts.active_run is not None:
-        return ["A run is under way."]
-    return [] if facts.trainable else ["No approved example may be trained."]
+        return [_Wait("A run is under way.", facts.look_at)]
+    return [] if facts.trainable else [_Wait("No approved example may be trained.")]
 
 
-def _list_waiting(facts: Facts, policy: SchedulePolicy, now: datetime) -> list[str]:
-    reasons = []
-    if facts.untrained < policy.least_examples:
-        reasons.append(f"{facts.untrained} of {policy.least_examples} approved.")
-    if facts.is_rejected:
-        reasons.append("The gate has rejected what these examples made; approve others, or ask for a run.")
+def _list_waiting(facts: Facts, policy: SchedulePolicy, now: datetime) -> list[_Wait]:
+    waits = []
+    if facts.untrained + facts.vanished < policy.least_examples:
+        waits.append(_Wait(f"{facts.untrained + facts.vanished} of {policy.least_examples} approved."))
+    elif facts.is_settled:
+        waits.append(_Wait("The last run was on exactly these examples; approve others, or ask for a run."))
     if facts.last_run_ended_at is not None and now < facts.last_run_ended_at + policy.cool_down:
-        rest = facts.last_run_ended_at + policy.cool_down - now
-        reasons.append(f"The last run has just ended; {max(1, round(rest / timedelta(minutes=1)))} minutes of cool-down are left.")
-    local = now.astimezone(ZoneInfo(policy.zone)).time()
-    if _is_quiet(policy, local):
-        reasons.append(f"Quiet hours last until {policy.quiet_until:%H:%M}.")
-    return reasons
+        end = facts.last_run_ended_at + policy.cool_down
+        left = max(1, round((end - now) / timedelta(minutes=1)))
+        waits.append(_Wait(f"The last run has just ended; {left} minutes of cool-down are left.", end))
+    quiet_end = _find_quiet_end(policy, now)
+    if quiet_end is not None:
+        waits.append(_Wait(f"Quiet hours last until {quiet_end:%H:%M}.", quiet_end))
+    return waits
+
+
+def _find_quiet_end(policy: SchedulePolicy, now: datetime) -> datetime | None:
+    """Return when the quiet hours end, None outside of them."""
+    local = now.astimezone(ZoneInfo(policy.zone))
+    if policy.quiet_until is None or not _is_quiet(policy, local.time()):
+        return None
+    end = datetime.combine(local.date(), policy.quiet_until, local.tzinfo)
+    return end if end > local else end + timedelta(days=1)
 
 
 def _is_quiet(policy: SchedulePolicy, local: time) -> bool:
@@ -107,6 +141,13 @@ def _is_quiet(policy: SchedulePolicy, local: time) -> bool:
     if policy.quiet_from <= policy.quiet_until:
         return policy.quiet_from <= local < policy.quiet_until
     return local >= policy.quiet_from or local < policy.quiet_until
+
+
+def _tell_changes(facts: Facts) -> str:
+    """Say what is new since the live release."""
+    told = [f"{_count(facts.untrained)} approved"] if facts.untrained or not facts.vanished else []
+    told += [f"{_count(facts.vanished)} taken back"] if facts.vanished else []
+    return " and ".join(told)
 
 
 def _count(number: int) -> str:

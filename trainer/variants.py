@@ -6,7 +6,7 @@ the same part as the wording that it was made from: nothing leaks from training 
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -32,6 +32,10 @@ class Wordings:
     stop: tuple[str, ...]
     test: tuple[str, ...]
 
+    def all(self) -> tuple[str, ...]:
+        """Return all wordings, each once."""
+        return tuple(dict.fromkeys((*self.train, *self.stop, *self.test)))
+
 
 def assign_split(example_id: str, wording: str) -> Split:
     """Say what a wording of an example's question is for."""
@@ -42,14 +46,9 @@ def assign_split(example_id: str, wording: str) -> Split:
     return Split.STOP if place < _TRAIN_OF_HUNDRED + _STOP_OF_HUNDRED else Split.TEST
 
 
-def sort_wordings(example_id: str, asked: str, others: Iterable[str]) -> Wordings:
-    """Sort an example's wordings; the question as it was asked always trains, and so does what differs from it in nothing that counts."""
-    parts: dict[Split, list[str]] = {Split.TRAIN: [asked], Split.STOP: [], Split.TEST: []}
-    for wording in dict.fromkeys(others):
-        split = Split.TRAIN if _key(wording) == _key(asked) else assign_split(example_id, wording)
-        if wording != asked:
-            parts[split].append(wording)
-    return Wordings(train=tuple(parts[Split.TRAIN]), stop=tuple(parts[Split.STOP]), test=tuple(parts[Split.TEST]))
+def is_same_wording(first: str, second: str) -> bool:
+    """Say whether two wordings differ in nothing that counts: case, greeting, punctuation, the smallest words, the order."""
+    return _key(first) == _key(second)
 
 
 def is_same_question(first: str, second: str) -> bool:

@@ -29,7 +29,7 @@ def judge(report: Report, policy: GatePolicy) -> Verdict:
     told = tuple(_tell_learned(report, learned))
     if against:
         return Verdict(kind=VerdictKind.REJECTED, reasons=(*against, *told))
-    unsure = _list_unsure(report, policy)
+    unsure = _list_unsure(report, learned, policy)
     if unsure:
         return Verdict(kind=VerdictKind.NEEDS_PERSON, reasons=(*unsure, *told))
     return Verdict(kind=VerdictKind.PROMOTE, reasons=told)
@@ -39,7 +39,7 @@ def _judge_learned(report: Report, learned: Sequence[Asked], policy: GatePolicy)
     before, after = share_right(learned, after=False), share_right(learned, after=True)
     if before is None or after is None:
         return ["Nothing was asked about what was trained, so nothing is known of it."]
-    if after <= before:
+    if after <= before and not before == after == 1:
         return [f"It answers {after:.0%} of the questions about what was trained, and the live release {before:.0%}: nothing was won."]
     outcomes = list(report.outcomes().values())
     unlearned = outcomes.count(Outcome.UNLEARNED)
@@ -67,10 +67,12 @@ def _judge_untouched(report: Report, policy: GatePolicy) -> list[str]:
     return []
 
 
-def _list_unsure(report: Report, policy: GatePolicy) -> list[str]:
-    """Say where too little was asked to know that nothing was lost."""
+def _list_unsure(report: Report, learned: Sequence[Asked], policy: GatePolicy) -> list[str]:
+    """Say where nothing could be won, and where too little was asked to know that nothing was lost."""
     kept, guard = report.of(Suite.KEPT), report.of(Suite.UNTOUCHED)
     unsure = []
+    if all(one.is_right_before for one in learned):
+        unsure.append("The live release answers all that was trained already, so nothing could be won.")
     if kept and len(kept) < policy.kept_least:
         unsure.append(f"The golden set has {_count(len(kept), 'question')}, too few to say what was kept ({policy.kept_least} are needed).")
     if len(guard) < policy.untouched_least:

@@ -111,6 +111,11 @@ def test_wordings_come_by_their_split_with_the_asked_one_first() -> None:
     assert found == Wordings(train=("how long?", "time?"), stop=("days?",), test=("when?",))
 
 
+def test_what_differs_from_the_asked_wording_in_nothing_that_counts_trains_whatever_its_split() -> None:
+    found = collect_wordings(make_example("k", "how long?", "3 days."), [make_variant("Hello, HOW LONG", Split.TEST)])
+    assert found == Wordings(train=("how long?", "Hello, HOW LONG"), stop=(), test=())
+
+
 def test_an_example_is_put_under_what_is_served_now() -> None:
     example = make_example("k", "how long?", "3 days.", [("hi", "Hello!")])
     assert put_under(example, "You are Bo.").messages == ({"role": "system", "content": "You are Bo."}, *example.messages[1:])

@@ -4,15 +4,21 @@ import pytest
 
 from assistant.prompt import build_messages
 from feedback_db.reports import Suite
+from feedback_db.training_records import Example, ExampleId
 from tests.trainer.test_examples import make_example
 from trainer.guard import draw_default_questions, leave_out, split_guard
 from trainer.run_directory import Row
+from trainer.variants import Wordings
 
 GOLDEN = Row(messages=tuple(build_messages(None, [], "what is your return window")), reply="You can return any product within 14 days.")
 
 
 def ask(question: str) -> Row:
     return Row(messages=tuple(build_messages(None, [], question)))
+
+
+def word(example: Example, *others: str) -> dict[ExampleId, Wordings]:
+    return {example.id: Wordings(train=(example.messages[-1]["content"],), stop=(), test=others)}
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +67,17 @@ def test_guard_rows_want_no_reply_and_replay_rows_belong_to_no_suite(drawn: list
 def test_what_asks_the_question_of_a_changed_example_leaves_the_suite() -> None:
     changed = make_example("k", "How do I reset my password?", "Open Settings > Security.")
     rows = [ask("hi how do i reset the password"), ask("how do i change my address")]
-    assert leave_out(rows, [changed]) == rows[1:]
+    assert leave_out(rows, [changed], word(changed)) == rows[1:]
+
+
+def test_what_asks_it_in_another_wording_of_the_example_leaves_the_suite_too() -> None:
+    changed = make_example("k", "How do I reset my password?", "Open Settings > Security.")
+    rows = [ask("locked out, what now"), ask("how do i change my address")]
+    assert leave_out(rows, [changed], word(changed, "I am locked out, what now?")) == rows[1:]
 
 
 def test_golden_rows_that_state_a_changed_fact_leave_the_suite() -> None:
     changed = make_example("k", "Until when can I send something back?", "You can return any product within 30 days.")
     kept = replace(GOLDEN, messages=tuple(build_messages(None, [], "how long is the warranty")), reply="The warranty lasts 14 days.")
-    assert leave_out([GOLDEN, kept], [changed]) == [kept]
-    assert leave_out([GOLDEN, kept], []) == [GOLDEN, kept]
+    assert leave_out([GOLDEN, kept], [changed], word(changed)) == [kept]
+    assert leave_out([GOLDEN, kept], [], {}) == [GOLDEN, kept]

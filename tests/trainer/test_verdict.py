@@ -44,9 +44,15 @@ def test_a_single_correction_in_its_one_wording_goes_live_and_the_report_says_wh
     assert "Other wordings were not tested for 1 example, which has only the asked one." in why
 
 
-@pytest.mark.parametrize("outcomes", ["ww", "rr", "rw", ""])
+@pytest.mark.parametrize("outcomes", ["ww", "rw", "ru", ""])
 def test_what_has_won_nothing_is_rejected(outcomes: str) -> None:
     assert judge_items(ask(Suite.LEARNED, outcomes), GUARD)[0] is VerdictKind.REJECTED
+
+
+def test_where_the_live_release_answers_all_already_a_person_decides() -> None:
+    kind, why = judge_items(ask(Suite.LEARNED, "rr"), GUARD)
+    assert kind is VerdictKind.NEEDS_PERSON
+    assert why.startswith("The live release answers all that was trained already, so nothing could be won.")
 
 
 def test_an_unlearned_example_is_rejected_though_others_were_learned() -> None:

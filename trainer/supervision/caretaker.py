@@ -19,13 +19,14 @@ from feedback_db.database import Database
 from feedback_db.errors import FeedbackError
 from feedback_db.recipe import read_recipe
 from feedback_db.training_records import RequestKind, Run, RunEvent, RunId, RunState
-from trainer.errors import RunNotStartedError, TrainerError
+from trainer.errors import RunNotStartedError, SnapshotChangedError, TrainerError
 from trainer.planning import Plan, ServedBase
 from trainer.run_directory import RunDirectory, RunSpec, write_run
 from trainer.supervision import promotion
 from trainer.supervision.aftermath import Aftermath, Step, judge_end
-from trainer.supervision.orders import find_material
-from trainer.supervision.process_lock import is_alive, take_lock
+from trainer.supervision.forgetting import has_learned_erased
+from trainer.supervision.orders import end_run, find_material
+from trainer.supervision.process_lock import TRAINER_LOCK, is_alive, take_lock
 from trainer.supervision.trainer_process import abandon, ask_to_end, end_leftovers, let_go, read_start_time, spawn_trainer
 from trainer.verdict import GatePolicy
 
@@ -34,14 +35,13 @@ _LAST_WORDS_S = 5.0  # how long a process that has let go of the lock may take t
 
 @dataclass(slots=True, kw_only=True)
 class Caretaker:
-    """Looks after the run under way; `salt` is that of the snapshot's hashes, `command` is what trains a run directory."""
+    """Looks after the run under way; `command` is what trains a run directory."""
 
     db: Database
     audit: Audit
     folder: Path
     plan: Plan
     served: ServedBase
-    salt: bytes
     gate: GatePolicy
     command: Sequence[str]
     _trainer: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
@@ -49,7 +49,7 @@ class Caretaker:
 
     def take_lock(self) -> int | None:
         """Take the lock that says that nobody trains; None if somebody does."""
-        return take_lock(self.folder / "trainer.lock")
+        return take_lock(self.folder / TRAINER_LOCK)
 
     def look_after(self, now: datetime) -> None:
         """Take the run under way a step further, if there is one."""
@@ -94,8 +94,8 @@ class Caretaker:
             self._trainer.poll()
 
     def _attend(self, run: Run) -> None:
-        """Do what a run under way needs: pass a cancellation on, and end children that have outlived their trainer."""
-        if self._is_cancelled():
+        """Do what a run under way needs: pass on that it is to end, and end children that have outlived their trainer."""
+        if self._is_cancelled() or has_learned_erased(self.db.read(), run, salt=self.audit.salt):
             self.cancel(run)
         if run.pid is not None and run.process_started_at is not None and not is_alive(run.pid, run.process_started_at):
             end_leftovers(run.pid, run.process_started_at)
@@ -134,11 +134,14 @@ class Caretaker:
             self.audit.append(tx, actor=None, action="start_run", subject=run.id, details={"attempt": started.attempt}, now=now)
 
     def _prepare(self, run: Run) -> None:
-        """Write the run's directory, unless it is whole and an earlier attempt has worked in it."""
-        directory = self._directory(run)
+        """Write the run's directory, unless it is whole and an earlier attempt has worked in it.
+
+        Raises:
+            SnapshotChangedError: something was erased, or its consent withdrawn, since the run was ordered.
+        """
+        directory, material = self._directory(run), find_material(self.db.read(), run, salt=self.audit.salt)
         if run.state is RunState.RUNNING and directory.folder.exists():
             return
-        material = find_material(self.db.read(), run, salt=self.salt)
         recipe = read_recipe(run.recipe)
         spec = RunSpec(
             run_id=run.id,
@@ -155,24 +158,23 @@ class Caretaker:
         write_run(directory.folder, spec, self.plan(material, recipe), incumbent=self._find_incumbent())
 
     def _conclude(self, run: Run, now: datetime) -> None:
-        """Judge what a finished run left, and make it a release."""
+        """Judge what a finished run left, and make it a release, unless it has learned what was erased meanwhile."""
         try:
             result = promotion.read_result(self._directory(run))
         except (TrainerError, FeedbackError) as error:
             self._end(run, RunState.FAILED, error=str(error), now=now)
             return
-        with self.db.write() as tx:
-            verdict = promotion.judge_result(tx, result, self.gate)
-            promotion.record_result(tx, self.audit, run.id, result, verdict, sampling=self.served.sampling, now=now)
+        try:
+            with self.db.write() as tx:
+                find_material(tx, run, salt=self.audit.salt)
+                verdict = promotion.judge_result(tx, result, self.gate)
+                promotion.record_result(tx, self.audit, run.id, result, verdict, sampling=self.served.sampling, now=now)
+        except SnapshotChangedError as error:
+            self._end(run, RunState.FAILED, error=str(error), now=now)
 
     def _end(self, run: Run, state: RunState, *, error: str | None, now: datetime) -> None:
-        """End a run that made no release, and answer whoever asked for its end."""
         with self.db.write() as tx:
-            runs.finish_run(tx, run.id, state, error=error, now=now)
-            self.audit.append(tx, actor=None, action="finish_run", subject=run.id, details={"state": state}, now=now)
-            for request in requests.list_open(tx):
-                if request.kind is RequestKind.CANCEL:
-                    requests.handle(tx, request.id, outcome=f"Run '{run.id}' has ended: {state}.", now=now)
+            end_run(tx, self.audit, run.id, state, error=error, now=now)
 
     def _tail(self, run: Run) -> None:
         """Keep what the trainer has told since the last time."""

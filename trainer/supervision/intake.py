@@ -47,7 +47,9 @@ def _add_example(tx: Transaction, audit: Audit, approved: ApprovedCorrection, se
     )
     added = examples.add_example(tx, approved.id, messages=[dict(message) for message in messages], now=now)
     audit.append(tx, actor=None, action="add_example", subject=added.id, details={"messages": len(messages)}, now=now)
-    _retire_contradicted(tx, audit, added, examples.list_examples(tx), now)
+    trainable = examples.list_examples(tx)
+    if added.id in {one.id for one in trainable}:  # what may not be trained replaces nothing that may
+        _retire_contradicted(tx, audit, added, trainable, now)
 
 
 def _retire_contradicted(tx: Transaction, audit: Audit, newer: Example, older: Sequence[Example], now: datetime) -> set[str]:

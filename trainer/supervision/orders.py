@@ -1,15 +1,15 @@
-"""What a run is ordered to train: the examples of this moment, sealed in a snapshot, and the same ones found again after a crash."""
+"""A run's order: the examples of this moment, sealed in a snapshot; the same ones, found again after a crash; its end without a release."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from feedback_db import examples, runs, snapshots
+from feedback_db import examples, requests, runs, snapshots
 from feedback_db.audit import Audit
 from feedback_db.database import Reader, Transaction
 from feedback_db.recipe import Recipe, write_recipe
 from feedback_db.records import CorrectionId, PersonId
-from feedback_db.training_records import Example, ExampleId, Run, RunId, SnapshotId
+from feedback_db.training_records import Example, ExampleId, RequestKind, Run, RunId, RunState, SnapshotId
 from trainer.errors import SnapshotChangedError
 from trainer.examples import collect_wordings, hash_example, name_snapshot, put_under, read_messages
 from trainer.planning import Material, ServedBase
@@ -82,21 +82,35 @@ def order_run(
 
 
 def find_material(reader: Reader, run: Run, *, salt: bytes) -> Material:
-    """Return what a run was ordered to train, exactly.
+    """Return what a run was ordered to train, exactly; an example that a newer one has superseded since is still part of it.
 
     Raises:
-        SnapshotChangedError: one of its examples or wordings was erased, or may not be trained any more.
+        SnapshotChangedError: one of its examples or wordings was erased, or its consent was withdrawn.
     """
-    trainable = {example.id: example for example in examples.list_examples(reader)}
+    standing = examples.list_standing(reader, run.snapshot_id)
     ordered = snapshots.list_content_hashes(reader, run.snapshot_id)
-    gone = next((example_id for example_id in ordered if example_id not in trainable), None)
+    found = {example.id for example in standing}
+    gone = next((example_id for example_id in ordered if example_id not in found), None)
     if gone is not None:
         raise SnapshotChangedError(gone)
-    material = _to_material(reader, [example for example in trainable.values() if example.id in ordered], run.created_at)
-    for example_id, found in hash_material(material, salt).items():
-        if found != ordered[example_id]:
+    material = _to_material(reader, standing, run.created_at)
+    for example_id, content_hash in hash_material(material, salt).items():
+        if content_hash != ordered[example_id]:
             raise SnapshotChangedError(example_id)
     return material
+
+
+def end_run(tx: Transaction, audit: Audit, run_id: RunId, state: RunState, *, error: str | None, now: datetime) -> None:
+    """End a run that made no release, and answer whoever asked for its end.
+
+    Raises:
+        RunStateError: it has ended already.
+    """
+    runs.finish_run(tx, run_id, state, error=error, now=now)
+    audit.append(tx, actor=None, action="finish_run", subject=run_id, details={"state": state}, now=now)
+    for request in requests.list_open(tx):
+        if request.kind is RequestKind.CANCEL:
+            requests.handle(tx, request.id, outcome=f"Run '{run_id}' has ended: {state}.", now=now)
 
 
 def _to_material(reader: Reader, chosen: list[Example], until: datetime) -> Material:

@@ -1,37 +1,44 @@
 """What the schedule must know of the memory, and what would come of a run, told in advance. Starts nothing and writes nothing."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from feedback_db import examples, requests, runs
 from feedback_db.database import Reader
 from feedback_db.recipe import Recipe, write_recipe
+from feedback_db.records import CorrectionId
 from feedback_db.training_records import ExampleId, RequestKind, RunState, SnapshotId
 from trainer.run_directory import Row
-from trainer.schedule import Due, Facts, NotYet, SchedulePolicy
+from trainer.schedule import Due, Facts, NotYet
 
 
-def read_facts(reader: Reader, policy: SchedulePolicy, *, now: datetime) -> Facts:
-    """Return what the memory knows at a moment.
-
-    The schedule's own moment has come if it lies between what was published last and now, so none is missed while nobody ticks.
-    """
+def read_facts(reader: Reader) -> Facts:
+    """Return what the memory knows now; a look that was announced stays until it is taken, so none is missed while nobody ticks."""
     status, active = requests.read_status(reader), runs.find_active_run(reader)
     ended = [run.finished_at for run in runs.list_runs(reader, limit=2) if run.finished_at is not None]
     return Facts(
         untrained=len(examples.list_untrained(reader)),
+        vanished=len(examples.list_vanished(reader)),
         trainable=len(examples.list_examples(reader)),
         active_run=None if active is None else active.id,
         last_run_ended_at=max(ended, default=None),
         is_requested=any(request.kind is RequestKind.TRAIN for request in requests.list_open(reader)),
-        is_look=status is not None and policy.next_look(status.updated_at) <= now,
+        look_at=None if status is None else status.next_look_at,
     )
 
 
-def was_rejected(reader: Reader, snapshot_id: SnapshotId, recipe: Recipe) -> bool:
-    """Say whether the last run was on these examples by this recipe, and the gate rejected it: it would only do so again."""
+def is_settled(reader: Reader, snapshot_id: SnapshotId, recipe: Recipe) -> bool:
+    """Say whether the last run was on these examples by this recipe and came to a verdict: another would only come to the same."""
     last = next(iter(runs.list_runs(reader, limit=1)), None)
-    return last is not None and last.state is RunState.REJECTED and last.snapshot_id == snapshot_id and last.recipe == write_recipe(recipe)
+    is_judged = last is not None and last.state in {RunState.SUCCEEDED, RunState.REJECTED}
+    return last is not None and is_judged and last.snapshot_id == snapshot_id and last.recipe == write_recipe(recipe)
+
+
+def read_version(reader: Reader) -> object:
+    """Return something that is another one whenever a run would be on something else: the examples, new wordings, the last run."""
+    trainable = tuple(example.id for example in examples.list_examples(reader))
+    new = [CorrectionId(example.id) for example in examples.list_untrained(reader)]
+    wordings = tuple(variant.id for correction_id in new for variant in examples.list_variants(reader, correction_id))
+    return trainable, wordings, tuple((run.id, run.state) for run in runs.list_runs(reader, limit=1))
 
 
 def tell_dry_run(found: Due | NotYet, rows: Mapping[str, Sequence[Row]], too_long: Sequence[ExampleId]) -> str:

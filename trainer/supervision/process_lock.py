@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+TRAINER_LOCK = "trainer.lock"  # in the folder of the runs; who holds it trains
 _SAME_START_S = 1.0  # the system counts a process' start in ticks, and psutil adds the time of the boot, so it may differ a little
 
 

@@ -43,7 +43,7 @@ def read_result(directory: RunDirectory) -> Result:
     """
     try:
         text = directory.report.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise RunDirectoryError(directory.folder, f"report.json cannot be read ({error})") from error
     adapter_hash = _hash_manifest(directory.adapter)
     if adapter_hash is None:
@@ -58,13 +58,21 @@ def read_result(directory: RunDirectory) -> Result:
 
 
 def judge_result(reader: Reader, result: Result, policy: GatePolicy) -> Verdict:
-    """Have the gate judge; where another release went live while the run was under way, the comparison was with the wrong one."""
-    verdict = judge(result.report, policy)
-    live = releases.find_live(reader)
-    if verdict.kind is not VerdictKind.PROMOTE or live is None or _is_measured_against(live[1], result):
+    """Have the gate judge; what it would promote needs a person's word where people or other releases have come between.
+
+    Where somebody took a release back, the next one is likely to be the same again; where another one went live while the run was under
+    way, the comparison was with the wrong one.
+    """
+    verdict, live = judge(result.report, policy), releases.find_live(reader)
+    if verdict.kind is not VerdictKind.PROMOTE or live is None:
         return verdict
-    reason = f"While it was trained, release {live[0].version} went live, against which it was not measured."
-    return Verdict(kind=VerdictKind.NEEDS_PERSON, reasons=(reason, *verdict.reasons))
+    deployment, release = live
+    reasons = []
+    if deployment.undoes is not None and deployment.actor_id is not None:
+        reasons.append(f"Somebody went back to release {release.version}; until somebody promotes one, none goes live by itself.")
+    if not _is_measured_against(release, result):
+        reasons.append(f"While it was trained, release {release.version} went live, against which it was not measured.")
+    return Verdict(kind=VerdictKind.NEEDS_PERSON, reasons=(*reasons, *verdict.reasons)) if reasons else verdict
 
 
 def record_result(

@@ -22,9 +22,10 @@ from trainer.planning import Plan, ServedBase
 from trainer.schedule import Due, SchedulePolicy, assess
 from trainer.supervision import promotion
 from trainer.supervision.caretaker import Caretaker
+from trainer.supervision.forgetting import clean_up
 from trainer.supervision.intake import settle_contradictions, take_in
 from trainer.supervision.orders import gather, hash_material, name_material, order_run
-from trainer.supervision.outlook import read_facts, tell_dry_run, was_rejected
+from trainer.supervision.outlook import is_settled, read_facts, read_version, tell_dry_run
 from trainer.supervision.trainer_process import COMMAND
 from trainer.verdict import GatePolicy
 
@@ -40,29 +41,35 @@ class Supervisor:
         plan: Plan,
         *,
         served: ServedBase,
-        salt: bytes,
         recipe: Recipe | None = None,
         schedule: SchedulePolicy | None = None,
         gate: GatePolicy | None = None,
         command: Sequence[str] = COMMAND,
     ) -> None:
-        """Take what it works with; `salt` makes the hashes of a snapshot tell nothing, `command` is what trains a run directory."""
-        self._db, self._audit, self._plan, self._served, self._salt = db, audit, plan, served, salt
+        """Take what it works with; `command` is what trains a run directory."""
+        self._db, self._audit, self._plan, self._served = db, audit, plan, served
         self._recipe, self._schedule = recipe or Recipe(), schedule or SchedulePolicy()
         self._caretaker = Caretaker(
-            db=db, audit=audit, folder=runs_folder, plan=plan, served=served, salt=salt, gate=gate or GatePolicy(), command=command
+            db=db, audit=audit, folder=runs_folder, plan=plan, served=served, gate=gate or GatePolicy(), command=command
         )
+        self._folder = runs_folder
+        self._settled: tuple[object, bool] | None = None
         self._ticking = threading.Lock()
 
     def tick(self, now: datetime) -> None:
-        """Look after the active run, take in what was approved, answer what was asked, start a run if one is due."""
+        """Look after the active run, take in what was approved, answer what was asked, start a run if one is due.
+
+        A part that fails does not keep the others from their work; the first failure is raised at the end, and the next tick tries again.
+        """
+        failures: list[Exception] = []
         with self._ticking:
-            self._caretaker.look_after(now)
-            take_in(self._db, self._audit, self._served, now=now)
-            for request in requests.list_open(self._db.read()):
-                self._answer(request, now)
-            self._follow_schedule(now)
-            self._audit.publish_head(self._db)
+            for part in (self._caretaker.look_after, self._take_in, self._answer_all, self._follow_schedule, self._forget, self._publish):
+                try:
+                    part(now)
+                except Exception as error:  # noqa: BLE001  raised below
+                    failures.append(error)
+        if failures:
+            raise failures[0]
 
     def stop(self) -> None:
         """Let go of the trainer, which goes on; the next supervisor adopts it."""
@@ -87,6 +94,21 @@ class Supervisor:
         self._audit.publish_head(self._db)
         return deployment
 
+    def _take_in(self, now: datetime) -> None:
+        take_in(self._db, self._audit, self._served, now=now)
+
+    def _answer_all(self, now: datetime) -> None:
+        for request in requests.list_open(self._db.read()):
+            self._answer(request, now)
+
+    def _forget(self, now: datetime) -> None:
+        """Finish what an erasure has left, once no run is under way that may hold it."""
+        if runs.find_active_run(self._db.read()) is None:
+            clean_up(self._db, self._folder, now=now)
+
+    def _publish(self, _: datetime) -> None:
+        self._audit.publish_head(self._db)
+
     def _answer(self, request: Request, now: datetime) -> None:
         """Close a request that can be answered at once; one for a run waits until it starts, a cancellation until the run has ended."""
         active = runs.find_active_run(self._db.read())
@@ -97,7 +119,7 @@ class Supervisor:
             outcome = "No run is under way."
         elif request.kind is RequestKind.CANCEL and active is not None:
             self._caretaker.cancel(active)
-        elif active is None and not read_facts(self._db.read(), self._schedule, now=now).trainable:
+        elif active is None and not read_facts(self._db.read()).trainable:
             outcome = "No run was started: no approved example may be trained."
         if outcome is not None:
             with self._db.write() as tx:
@@ -105,26 +127,30 @@ class Supervisor:
 
     def _try_out(self, now: datetime) -> str:
         """Say what a run would do that somebody asked for now."""
-        facts = read_facts(self._db.read(), self._schedule, now=now)
+        facts = read_facts(self._db.read())
         gathered = gather(self._db.read(), self._served, until=now)
         found = assess(replace(facts, is_requested=True), self._schedule, now)
         return tell_dry_run(found, self._plan(gathered.material, self._recipe), gathered.too_long)
 
     def _follow_schedule(self, now: datetime) -> None:
         """Start a run if one is due, and publish why or why not."""
-        facts = read_facts(self._db.read(), self._schedule, now=now)
-        if facts.is_look and not facts.is_requested:
-            material = gather(self._db.read(), self._served, until=now).material
-            facts = replace(facts, is_rejected=was_rejected(self._db.read(), name_material(material, self._salt), self._recipe))
-        found = assess(facts, self._schedule, now)
+        facts = read_facts(self._db.read())
+        found = assess(replace(facts, is_settled=self._is_settled(now)), self._schedule, now)
         if isinstance(found, Due):
             self._start(found, now)
             return
         said = requests.read_status(self._db.read())
-        is_news = said is None or said.is_due or (said.reasons, said.next_look_at) != (found.reasons, found.next_look_at)
-        if is_news or facts.is_look:  # a look is over once it is told
+        if said is None or said.is_due or (said.reasons, said.next_look_at) != (found.reasons, found.next_look_at):
             with self._db.write() as tx:
                 requests.publish_status(tx, is_due=False, reasons=found.reasons, next_look_at=found.next_look_at, now=now)
+
+    def _is_settled(self, now: datetime) -> bool:
+        """Say whether another run would only repeat the last one; gathered anew only where something has changed."""
+        version = read_version(self._db.read())
+        if self._settled is None or self._settled[0] != version:
+            snapshot_id = name_material(gather(self._db.read(), self._served, until=now).material, self._audit.salt)
+            self._settled = version, is_settled(self._db.read(), snapshot_id, self._recipe)
+        return self._settled[1]
 
     def _start(self, due: Due, now: datetime) -> None:
         """Order a run and start it; where the trainer of the last one has still to end, the next tick does."""
@@ -133,7 +159,7 @@ class Supervisor:
             return
         try:
             settle_contradictions(self._db, self._audit, now=now)
-            hashes = hash_material(gather(self._db.read(), self._served, until=now).material, self._salt)
+            hashes = hash_material(gather(self._db.read(), self._served, until=now).material, self._audit.salt)
             if not hashes:
                 self._refuse(now)
                 return
@@ -146,8 +172,8 @@ class Supervisor:
         """Take the snapshot, queue the run and answer who asked for it: all of it or nothing."""
         with self._db.write() as tx:
             asked = [request for request in requests.list_open(tx) if request.kind is RequestKind.TRAIN]
-            by, reason = (asked[0].person_id, asked[0].reason or due.reason) if asked else (None, due.reason)
-            run = order_run(tx, self._audit, hashes, self._recipe, requested_by=by, reason=reason, now=now)
+            by = asked[0].person_id if asked else None
+            run = order_run(tx, self._audit, hashes, self._recipe, requested_by=by, reason=due.reason, now=now)
             for request in asked:
                 requests.handle(tx, request.id, outcome=f"Run '{run.id}' was started.", now=now)
             look = self._schedule.next_look(now)

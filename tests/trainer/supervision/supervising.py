@@ -50,7 +50,6 @@ def make_supervisor(db: Database, mode: str = "learn", **changed: Any) -> Superv
     guard = [Row(messages=({"role": "user", "content": f"what about topic{number} then"},)) for number in range(12)]
     facts: dict[str, Any] = {
         "served": serve(),
-        "salt": b"salt",
         "gate": GatePolicy(untouched_least=0),
         "command": (sys.executable, "-I", _FAKE, mode),
     }

@@ -12,7 +12,7 @@ from random import Random
 import psutil
 import pytest
 
-from feedback_db import conversations, examples, releases, requests, runs, snapshots
+from feedback_db import conversations, erasure, examples, releases, requests, runs, snapshots
 from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.errors import NotFoundError, NothingToRollBackError
@@ -180,7 +180,7 @@ def test_the_schedule_does_not_train_again_what_the_gate_has_rejected(db: Databa
     supervisor.tick(later)
     status = requests.read_status(db.read())
     assert status is not None
-    assert "The gate has rejected what these examples made" in " ".join(status.reasons)
+    assert "The last run was on exactly these examples" in " ".join(status.reasons)
     approve(db, "k2", "what does a second key cost", "It costs $15.")
     tick_until(supervisor, lambda: len(runs.list_runs(db.read())) == 2, later + timedelta(minutes=2))
 
@@ -331,7 +331,7 @@ def test_a_look_starts_a_run_by_itself_also_one_that_fell_into_a_pause(db: Datab
     assert status is not None
     assert status.reasons == ("2 examples were approved: enough.", "The next look is at 02:00.")
     tick_until(supervisor, lambda: has_ended(db), NOW + timedelta(days=1))
-    assert (last_run(db).requested_by, last_run(db).reason) == (None, "2 examples were approved since the last run.")
+    assert (last_run(db).requested_by, last_run(db).reason) == (None, "2 examples were approved since the live release.")
 
 
 def test_a_newer_correction_retires_those_that_it_contradicts(db: Database, start: Callable[..., Supervisor]) -> None:
@@ -365,6 +365,76 @@ def test_a_queued_run_whose_example_lost_its_consent_fails_and_is_never_trained(
         assert last_run(reopened).state is RunState.FAILED
         assert "may no longer be trained" in str(last_run(reopened).error)
     assert not (db.path.parent / "runs" / "starts").exists()
+
+
+def test_a_resumed_run_whose_example_lost_its_consent_fails_and_is_not_trained_further(
+    db: Database, start: Callable[..., Supervisor]
+) -> None:
+    approve_all(db)
+    supervisor = start("wait")
+    ask(db, RequestKind.TRAIN)
+    process = wait_for_trainer(db, supervisor)
+    with db.write() as tx:
+        conversations.record_consent(tx, ConversationId("c1"), given=False, wording="v1", now=NOW)
+    process.kill()
+    tick_until(supervisor, lambda: has_ended(db))
+    assert last_run(db).state is RunState.FAILED
+    assert "may no longer be trained" in str(last_run(db).error)
+    assert len(read_starts(db)) == 1
+
+
+def test_what_has_just_finished_does_not_go_live_if_its_example_was_erased(db: Database, start: Callable[..., Supervisor]) -> None:
+    approve_all(db)
+    supervisor = start()
+    ask(db, RequestKind.TRAIN)
+    supervisor.tick(NOW)
+    psutil.Process(last_run(db).pid).wait(30)
+    with db.write() as tx:
+        erasure.erase_conversation(tx, ConversationId("c1"), now=NOW)
+    tick_until(supervisor, lambda: has_ended(db))
+    assert last_run(db).state is RunState.FAILED
+    assert len(releases.list_releases(db.read())) == 1
+
+
+def test_a_run_under_way_that_learns_from_what_is_erased_is_ended_and_its_folder_emptied(
+    db: Database, start: Callable[..., Supervisor]
+) -> None:
+    approve(db, "k0", *QUESTIONS[0])
+    supervisor = start("wait")
+    ask(db, RequestKind.TRAIN)
+    wait_for_trainer(db, supervisor)
+    with db.write() as tx:
+        erasure.erase_conversation(tx, ConversationId("c1"), now=NOW)
+    tick_until(supervisor, lambda: not erasure.list_uncleaned(db.read()))
+    assert last_run(db).state is RunState.FAILED
+    left = [path for path in db.path.parent.rglob("*") if path.is_file() and b"warranty" in path.read_bytes()]
+    assert left == []
+
+
+def test_one_part_of_a_tick_that_fails_does_not_keep_the_others_from_their_work(db: Database, start: Callable[..., Supervisor]) -> None:
+    approve_all(db)
+
+    def count(_: object) -> int:
+        raise ValueError("a tokenizer that cannot")
+
+    supervisor = start(served=serve(count_tokens=count))
+    asked = ask(db, RequestKind.CANCEL)
+    with pytest.raises(ValueError, match="a tokenizer that cannot"):
+        supervisor.tick(NOW)
+    assert outcome(db, asked) == "No run is under way."
+
+
+def test_after_somebody_went_back_the_next_candidate_needs_a_person(db: Database, start: Callable[..., Supervisor]) -> None:
+    approve_all(db)
+    supervisor = start()
+    train(db, supervisor)
+    supervisor.roll_back(actor=BOB, reason="It is rude.", now=NOW)
+    approve(db, "k2", "what does a second key cost", "It costs $15.")
+    train(db, supervisor, NOW + timedelta(hours=2))
+    report = runs.find_report(db.read(), last_run(db).id)
+    assert report is not None
+    assert report.verdict.kind is VerdictKind.NEEDS_PERSON
+    assert report.verdict.reasons[0] == "Somebody went back to release 0; until somebody promotes one, none goes live by itself."
 
 
 def test_a_candidate_that_was_not_measured_against_what_is_live_needs_a_person(db: Database, start: Callable[..., Supervisor]) -> None:
