@@ -5,8 +5,9 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from assistant.engine.live import FinishReason, LiveAssistant, Outcome, Reply, Sampling
+from assistant.engine.live import LiveAssistant
 from assistant.engine.rendering import count_prompt_tokens
+from assistant.engine.reply import FinishReason, Outcome, Reply, Sampling
 from assistant.errors import AssistantError
 from assistant.prompt import Message, build_messages, prompt_budget, trim_history
 from feedback_db import conversations, releases

@@ -5,8 +5,9 @@ from datetime import datetime
 from pathlib import Path
 
 from assistant.engine.base_model import BaseModel
-from assistant.engine.live import LiveAssistant, Sampling, ServedRelease
+from assistant.engine.live import LiveAssistant, ServedRelease
 from assistant.engine.rendering import hash_template
+from assistant.engine.reply import Sampling
 from assistant.errors import AssistantError
 from feedback_db import releases
 from feedback_db.database import Database

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from assistant.engine.base_model import load_base_model
-from assistant.engine.live import LiveAssistant, Sampling
+from assistant.engine.live import LiveAssistant
 from assistant.engine.rendering import count_prompt_tokens
+from assistant.engine.reply import Sampling
 from assistant.errors import AssistantError
 from assistant.plain_text import is_valid_unicode, strip_control_characters
 from assistant.prompt import Message, build_messages, prompt_budget, trim_history

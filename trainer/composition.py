@@ -1,13 +1,14 @@
 """The product, composed over one data folder: whoever needs a model, the memory and the loop together starts here."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from assistant.engine.base_model import BaseModel, load_base_model
-from assistant.engine.live import LiveAssistant, Sampling
+from assistant.engine.live import LiveAssistant
 from assistant.engine.rendering import count_prompt_tokens, hash_template
+from assistant.engine.reply import Sampling
 from assistant.hot_swap import HotSwap, deploy_base
 from assistant.settings import BUNDLED_BASE, Settings
 from feedback_db.database import Database
@@ -40,8 +41,10 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
     Raises:
         AssistantError, FeedbackError: the base cannot be loaded, or the memory not be opened.
     """
-    base = load_base_model(settings.base or BUNDLED_BASE, device=settings.device)
-    with open_memory(settings) as (db, audit), LiveAssistant(base) as live:
+    with ExitStack() as stack:
+        db, audit = stack.enter_context(open_memory(settings))  # first, for it is quick to say that another process has it
+        base = load_base_model(settings.base or BUNDLED_BASE, device=settings.device)
+        live = stack.enter_context(LiveAssistant(base))
         sampling = Sampling(max_tokens=settings.max_reply_tokens)
         release = deploy_base(db, base, system_message=settings.system_message, sampling=sampling, now=datetime.now(UTC))
         hot_swap = HotSwap(db, live, settings.data_folder / "runs")

@@ -7,14 +7,13 @@ first form writes one reply after the other, so a swap waits for the reply in fl
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from transformers import StoppingCriteria, TextStreamer
 from assistant.engine.adapter_files import verify_adapter
 from assistant.engine.base_model import BaseModel, is_out_of_memory, shorten_error
 from assistant.engine.rendering import render_prompt
+from assistant.engine.reply import FinishReason, Reply, Sampling
 from assistant.errors import (
     AdapterRefusedError,
     AssistantClosedError,
@@ -41,45 +41,11 @@ _KEPT_RELEASES = 4  # adapters that stay loaded, so that going back to one takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """How the next token is chosen; temperature 0 takes the likeliest. `max_tokens` bounds the reply."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    max_tokens: int = 256
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ServedRelease:
     """What the engine needs of a release: its number and the folder of its adapter, None for the bare base."""
 
     version: int
     adapter: Path | None
-
-
-class FinishReason(StrEnum):
-    """Why a reply ended."""
-
-    COMPLETE = "complete"
-    LENGTH = "length"
-    CANCELLED = "cancelled"
-    DEADLINE = "deadline"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a reply went: tokens of the rendered prompt and of the reply; times in milliseconds since it was asked for.
-
-    `first_token_ms` is None where no text came.
-    """
-
-    finish: FinishReason
-    prompt_tokens: int
-    reply_tokens: int
-    first_token_ms: int | None
-    latency_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,66 +55,6 @@ class Status:
     version: int
     loaded: tuple[int, ...]
     replies: int
-
-
-class Reply(Iterator[str]):
-    """A reply being written: iterate over its pieces. `version` is set from the start, `outcome` once the pieces have ended."""
-
-    def __init__(self, reply_id: int, version: int, sampling: Sampling, prompt_tokens: int, deadline_s: float | None) -> None:
-        self.id, self.version, self.sampling, self.prompt_tokens = reply_id, version, sampling, prompt_tokens
-        self.outcome: Outcome | None = None
-        self._pieces: SimpleQueue[str | None] = SimpleQueue()
-        self._error: AssistantError | None = None
-        self._cancelled = Event()
-        self._asked_at = time.monotonic()
-        self._deadline = None if deadline_s is None else self._asked_at + deadline_s
-        self._first_token_ms: int | None = None
-
-    def __next__(self) -> str:
-        """Return the next piece of text.
-
-        Raises:
-            NoMemoryError, GenerationError, AssistantClosedError: the reply failed; the pieces so far are what there is.
-        """
-        if self.outcome is not None and self._pieces.empty():
-            raise self._error or StopIteration
-        piece = self._pieces.get()
-        if piece is not None:
-            return piece
-        if self._error is not None:
-            raise self._error
-        raise StopIteration
-
-    def cancel(self) -> None:
-        """End the reply after the token that is being computed."""
-        self._cancelled.set()
-
-    def put(self, piece: str) -> None:
-        """Add a piece; called by the engine."""
-        if self._first_token_ms is None:
-            self._first_token_ms = self._elapsed_ms()
-        self._pieces.put(piece)
-
-    def end(self, finish: FinishReason, reply_tokens: int, error: AssistantError | None = None) -> None:
-        """Close the reply; called by the engine."""
-        self._error = error
-        self.outcome = Outcome(
-            finish=finish,
-            prompt_tokens=self.prompt_tokens,
-            reply_tokens=reply_tokens,
-            first_token_ms=self._first_token_ms,
-            latency_ms=self._elapsed_ms(),
-        )
-        self._pieces.put(None)
-
-    def why_stop(self) -> FinishReason | None:
-        """Say why the reply must end before its last token, None while it need not."""
-        if self._cancelled.is_set():
-            return FinishReason.CANCELLED
-        return FinishReason.DEADLINE if self._deadline is not None and time.monotonic() > self._deadline else None
-
-    def _elapsed_ms(self) -> int:
-        return round((time.monotonic() - self._asked_at) * 1000)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,8 @@ import pytest
 
 from assistant.chat import Answer, answer
 from assistant.engine.base_model import BaseModel, load_base_model
-from assistant.engine.live import LiveAssistant, Sampling
+from assistant.engine.live import LiveAssistant
+from assistant.engine.reply import Sampling
 from assistant.errors import GenerationError
 from assistant.hot_swap import deploy_base
 from feedback_db import conversations, people

@@ -6,7 +6,8 @@ import pytest
 
 from assistant.engine.adapter_files import WEIGHTS
 from assistant.engine.base_model import BaseModel, load_base_model
-from assistant.engine.live import LiveAssistant, Sampling
+from assistant.engine.live import LiveAssistant
+from assistant.engine.reply import Sampling
 from assistant.hot_swap import HotSwap, adapter_folder, deploy_base
 from assistant.prompt import build_messages
 from feedback_db import releases

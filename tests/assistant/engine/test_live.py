@@ -7,8 +7,9 @@ import torch
 
 from assistant.engine.adapter_files import WEIGHTS
 from assistant.engine.base_model import BaseModel, load_base_model
-from assistant.engine.live import FinishReason, LiveAssistant, Reply, Sampling, ServedRelease
+from assistant.engine.live import LiveAssistant, ServedRelease
 from assistant.engine.rendering import count_prompt_tokens
+from assistant.engine.reply import FinishReason, Reply, Sampling
 from assistant.errors import (
     AdapterCorruptError,
     AdapterRefusedError,
