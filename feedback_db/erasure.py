@@ -1,6 +1,7 @@
 """Forgetting a conversation or a person: the text goes, what was learned from it is named. Knows the database only.
 
-Snapshots, runs, releases, deployments and the audit stay; they hold ids and hashes. Reports hold questions and lose those concerned.
+Snapshots, runs, releases, deployments and the audit stay; they hold ids and hashes, and a reason that somebody gave is blanked.
+Reports lose what holds a text that went. Other examples of the same conversation lose an erased correction from their history.
 Deleted text stays in the write-ahead log until the caller, after the transaction, calls `Database.erase_traces`; run directories and
 older backups are the caller's, too. Until it says that it has cleaned them, the erasure is listed as uncleaned, whoever dies in between.
 """
@@ -16,9 +17,10 @@ from typing import NewType
 from feedback_db.database import Reader, Transaction, find_row, read_optional_time, read_time, store_time
 from feedback_db.lineage import Descendants, find_descendants
 from feedback_db.people import find_person
-from feedback_db.records import ConversationId, PersonId
+from feedback_db.records import ConversationId, PersonId, TurnId
 from feedback_db.training_records import ExampleId
 
+_LEAST_TELLING_CHARS = 12  # a shorter text, such as "yes", stands in other people's texts, too
 _TABLES = ("conversations", "turns", "ratings", "corrections", "reviews", "examples", "variants")
 _QUESTIONS_OF_CONVERSATION = "SELECT user_message FROM turns WHERE conversation_id = :id"
 _QUESTIONS_OF_PERSON = "SELECT user_message FROM turns JOIN conversations ON conversations.id = conversation_id WHERE person_id = :id"
@@ -30,6 +32,8 @@ _ERASE_PERSON = (
     "UPDATE ratings SET comment = '' WHERE person_id = :id",
     "UPDATE reviews SET note = '' WHERE reviewer_id = :id",
     "UPDATE requests SET reason = '' WHERE person_id = :id",
+    "UPDATE runs SET reason = 'Erased.' WHERE requested_by = :id",
+    "UPDATE deployments SET reason = 'Erased.' WHERE actor_id = :id",
     "UPDATE sessions SET ended_at = :now WHERE person_id = :id AND ended_at IS NULL",
     "UPDATE people SET name = '', password_hash = NULL, erased_at = coalesce(erased_at, :now) WHERE id = :id",
 )
@@ -59,8 +63,8 @@ class Erasure:
 class Erased:
     """What went, and what had learned from it.
 
-    `counts` are the deleted rows by table. `example_ids` are the examples that went, `reworded_ids` those that stay but lost a wording;
-    `descendants` hold either. Backups older than `erased_at` hold the text still.
+    `counts` are the deleted rows by table. `example_ids` are the examples that went, `reworded_ids` those that stay but lost a wording
+    or an erased correction in their history; `descendants` hold either. Backups older than `erased_at` hold the text still.
     """
 
     erased_at: datetime
@@ -118,14 +122,14 @@ def _record_erasure(tx: Transaction, kind: ErasureKind, subject: str, now: datet
 
 def _erase(tx: Transaction, key: str, questions_sql: str, statements: Sequence[str], now: datetime) -> Erased:
     """Run the statements, cascades and all, and tell what is gone from what was there before."""
-    questions = {row["user_message"] for row in tx.execute(questions_sql, {"id": key})}
-    counts, examples, wordings = _count_rows(tx), _list_example_ids(tx), _list_wordings(tx)
+    questions = {str(row["user_message"]) for row in tx.execute(questions_sql, {"id": key})}
+    counts, examples, wordings, corrected = _count_rows(tx), _list_example_ids(tx), _list_wordings(tx), _list_corrected_replies(tx)
     for statement in statements:
         tx.execute(statement, {"id": key, "now": store_time(now)})
     gone = examples - _list_example_ids(tx)
-    lost = wordings - _list_wordings(tx)
-    reworded = {example_id for example_id, _ in lost} & examples - gone
-    _scrub_reports(tx, gone | reworded, questions | {text for _, text in lost})
+    lost, taken_back = wordings - _list_wordings(tx), corrected - _list_corrected_replies(tx)
+    reworded = ({example_id for example_id, _ in lost} & examples - gone) | _rewrite_histories(tx, taken_back)
+    _scrub_reports(tx, gone | reworded, questions | {text for _, text in lost | taken_back})
     left = _count_rows(tx)
     return Erased(
         erased_at=now,
@@ -148,11 +152,68 @@ def _list_wordings(tx: Transaction) -> set[tuple[ExampleId, str]]:
     return {(ExampleId(row["correction_id"]), row["text"]) for row in tx.execute("SELECT correction_id, text FROM variants")}
 
 
-def _scrub_reports(tx: Transaction, example_ids: Set[ExampleId], questions: Set[str]) -> None:
-    """Take out of every report what asks about one of the examples, or in the same words as an erased question."""
+def _list_corrected_replies(tx: Transaction) -> set[tuple[TurnId, str]]:
+    """Return which reply somebody wrote, or a reviewer made of it, in the place of which turn's own."""
+    rows = tx.execute(
+        """
+        SELECT turn_id, corrected_reply FROM corrections
+        UNION SELECT turn_id, final_reply FROM reviews JOIN corrections ON corrections.id = correction_id WHERE final_reply IS NOT NULL
+        """
+    )
+    return {(TurnId(row["turn_id"]), row["corrected_reply"]) for row in rows}
+
+
+def _rewrite_histories(tx: Transaction, taken_back: Set[tuple[TurnId, str]]) -> set[ExampleId]:
+    """Put the turn's own reply wherever an example's history shows one that is taken back; return the examples concerned."""
+    rewritten = set()
+    for turn_id, text in taken_back:
+        rows = tx.execute(
+            """
+            SELECT correction_id, messages, corrected.user_message, corrected.reply
+            FROM turns AS corrected
+            JOIN turns AS later ON later.conversation_id = corrected.conversation_id AND later.position > corrected.position
+            JOIN examples ON examples.turn_id = later.id
+            WHERE corrected.id = :turn_id
+            """,
+            {"turn_id": turn_id},
+        ).fetchall()
+        for row in rows:
+            messages = json.loads(row["messages"])
+            mended = _take_back(messages, row["user_message"], text, row["reply"])
+            if mended != messages:
+                parameters = {"id": row["correction_id"], "messages": json.dumps(mended, ensure_ascii=False)}
+                tx.execute("UPDATE examples SET messages = :messages WHERE correction_id = :id", parameters)
+                rewritten.add(ExampleId(row["correction_id"]))
+    return rewritten
+
+
+def _take_back(messages: Sequence[Mapping[str, str]], question: str, text: str, reply: str) -> list[Mapping[str, str]]:
+    """Return the messages with a turn's own reply in the place of a text; a turn without a reply goes, for it was never shown."""
+    kept: list[Mapping[str, str]] = []
+    for message in messages:
+        if message != {"role": "assistant", "content": text} or kept[-1:] != [{"role": "user", "content": question}]:
+            kept.append(message)
+        elif reply:
+            kept.append({**message, "content": reply})
+        else:
+            kept.pop()
+    return kept
+
+
+def _scrub_reports(tx: Transaction, example_ids: Set[ExampleId], texts: Set[str]) -> None:
+    """Take out of every report what asks about one of the examples, asks one of the texts, or holds one of them anywhere."""
+    telling = [text for text in texts if len(text) >= _LEAST_TELLING_CHARS]
+
+    def is_kept(asked: Mapping[str, object]) -> bool:
+        return (
+            asked.get("example_id") not in example_ids
+            and asked.get("question") not in texts
+            and not any(text in str(said) for said in asked.values() for text in telling)
+        )
+
     for row in tx.execute("SELECT run_id, report FROM reports").fetchall():
         report = json.loads(row["report"])
-        kept = [one for one in report["items"] if one.get("example_id") not in example_ids and one.get("question") not in questions]
+        kept = [one for one in report["items"] if is_kept(one)]
         if len(kept) < len(report["items"]):
             tx.execute(
                 "UPDATE reports SET report = :report WHERE run_id = :run_id",

@@ -465,6 +465,49 @@ def m008_erasures(db: sqlite_utils.Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m009_erasing_words(db: sqlite_utils.Database) -> None:
+    """Let erasure blank the reason of a run or a deployment, and take an erased reply out of an example's history."""
+    _run(
+        db,
+        "DROP TRIGGER runs_do_not_go_back",
+        """
+        CREATE TRIGGER runs_do_not_go_back
+        BEFORE UPDATE OF state, attempt, pid, process_started_at, error, started_at, finished_at ON runs
+        WHEN OLD.finished_at IS NOT NULL OR (OLD.state = 'running' AND NEW.state = 'queued') OR NEW.attempt < OLD.attempt
+        BEGIN SELECT RAISE(ABORT, 'a run does not go back'); END
+        """,
+        "DROP TRIGGER runs_keep_their_order",
+        """
+        CREATE TRIGGER runs_keep_their_order BEFORE UPDATE OF id, snapshot_id, recipe, seed, requested_by, created_at ON runs
+        BEGIN SELECT RAISE(ABORT, 'a run keeps what was ordered'); END
+        """,
+        """
+        CREATE TRIGGER runs_keep_their_reason BEFORE UPDATE OF reason ON runs WHEN NEW.reason <> 'Erased.'
+        BEGIN SELECT RAISE(ABORT, 'a run keeps what was ordered'); END
+        """,
+        "DROP TRIGGER deployments_is_not_updated",
+        """
+        CREATE TRIGGER deployments_is_not_updated BEFORE UPDATE ON deployments
+        WHEN NEW.reason <> 'Erased.'
+            OR (NEW.id, NEW.version, NEW.actor_id, NEW.undoes, NEW.created_at)
+            IS NOT (OLD.id, OLD.version, OLD.actor_id, OLD.undoes, OLD.created_at)
+        BEGIN SELECT RAISE(ABORT, 'deployments are append-only'); END
+        """,
+        "DROP TRIGGER examples_are_not_rewritten",
+        """
+        CREATE TRIGGER examples_are_not_rewritten
+        BEFORE UPDATE OF correction_id, turn_id, conversation_id, reply, created_at ON examples
+        BEGIN SELECT RAISE(ABORT, 'an example is not rewritten'); END
+        """,
+        """
+        CREATE TRIGGER examples_keep_their_question BEFORE UPDATE OF messages ON examples
+        WHEN iif(json_valid(NEW.messages), json_extract(NEW.messages, '$[#-1]') IS NOT json_extract(OLD.messages, '$[#-1]'), TRUE)
+        BEGIN SELECT RAISE(ABORT, 'an example is not rewritten'); END
+        """,
+    )
+
+
 def _refuse_changes(table: str, why: str) -> tuple[str, str]:
     """Return the triggers that keep a table append-only."""
     return (

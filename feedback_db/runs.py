@@ -152,6 +152,12 @@ def list_events(reader: Reader, run_id: RunId, *, after: int = 0) -> list[RunEve
     return [_to_event(row) for row in rows]
 
 
+def find_newest_event(reader: Reader, run_id: RunId) -> RunEvent | None:
+    """Return what a run has told last, None before it told anything."""
+    row = reader.execute("SELECT * FROM run_events WHERE run_id = :id ORDER BY number DESC LIMIT 1", {"id": run_id}).fetchone()
+    return None if row is None else _to_event(row)
+
+
 def add_report(tx: Transaction, run_id: RunId, *, shape: int, report: str, verdict: Verdict, now: datetime) -> StoredReport:
     """Keep a run's report, JSON of the given shape, and the gate's verdict on it.
 

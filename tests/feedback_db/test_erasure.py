@@ -14,10 +14,12 @@ from feedback_db.errors import NotFoundError
 from feedback_db.lineage import Descendants
 from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, TurnId
 from feedback_db.reports import Verdict, VerdictKind
-from feedback_db.training_records import ExampleId, Release, RequestKind, RunId, SnapshotId, Split
+from feedback_db.training_records import ExampleId, Release, RequestKind, RunId, RunState, SnapshotId, Split
 
 SECRET = "kumquat-7431"
 OTHER = ConversationId("c2")
+ROLES = ("user", "assistant")
+SYSTEM = {"role": "system", "content": "You are Ada."}
 NOTHING = Descendants(snapshot_ids=(), run_ids=(), versions=())
 
 
@@ -43,13 +45,30 @@ def start_other(db: Database, person: PersonId, now: datetime) -> ConversationId
     return OTHER
 
 
+def converse(
+    db: Database, logged: LoggedReply, corrector: PersonId, author: PersonId, reviewer: PersonId, now: datetime, *, first_reply: str
+) -> None:
+    """Ask twice in conversation c1: the first reply is `corrector`'s to correct, the second `author`'s; its example shows the first one's."""
+    for key, by, said in (("k1", corrector, first_reply), ("k2", author, "Second.")):
+        with db.write() as tx:
+            turn = replace(logged, user_message=f"q {key}", reply=said)
+            conversations.log_turn(tx, TurnId(f"turn-{key}"), conversation_id=ConversationId("c1"), logged=turn, now=now)
+            text = f"{SECRET} {key}" if key == "k1" else "14 days."
+            corrections.add_correction(tx, CorrectionId(key), turn_id=TurnId(f"turn-{key}"), corrected_reply=text, author=by, now=now)
+            corrections.review(tx, CorrectionId(key), Decision.APPROVED, reviewer=reviewer, now=now)
+            history = examples.list_history(tx, TurnId(f"turn-{key}"))
+            messages = [{"role": role, "content": said} for turns in history for role, said in zip(ROLES, turns, strict=True)]
+            question = {"role": "user", "content": f"q {key}"}
+            examples.add_example(tx, CorrectionId(key), messages=[SYSTEM, *messages, question], now=now)
+
+
 def report_on(db: Database, run: RunId, asked: list[dict[str, str | None]], now: datetime) -> None:
     verdict = Verdict(kind=VerdictKind.PROMOTE, reasons=("It learned all.",))
     with db.write() as tx:
         runs.add_report(tx, run, shape=1, report=json.dumps({"shape": 1, "items": asked}), verdict=verdict, now=now)
 
 
-def read_questions(db: Database, run: RunId) -> list[str]:
+def read_questions(db: Database, run: RunId) -> list[str | None]:
     stored = runs.find_report(db.read(), run)
     assert stored is not None
     assert stored.verdict.reasons == ("It learned all.",), "the verdict stays"
@@ -238,6 +257,103 @@ def test_an_erased_text_is_in_none_of_the_files(
     assert files_with_secret(tmp_path) == []
     db.close()
     assert files_with_secret(tmp_path) == []
+
+
+def test_items_of_a_report_go_where_any_of_their_texts_holds_what_was_erased(
+    db: Database, run: RunId, bob: PersonId, cleo: PersonId, logged: LoggedReply, now: datetime
+) -> None:
+    turn = plant_turn(db, start_other(db, bob, now), logged, "t2", now)
+    plant_correction(db, turn, bob, cleo, "k9", now)
+    with db.write() as tx:
+        examples.add_variant(tx, CorrectionId("k1"), text="yes?", split=Split.TEST, added_by=bob, now=now)
+        examples.add_variant(tx, CorrectionId("k2"), text="bob's own wording", split=Split.TEST, added_by=bob, now=now)
+    asked: list[dict[str, str | None]] = [
+        {"example_id": None, "question": "1", "before": f"You said: {SECRET} asked"},
+        {"example_id": None, "question": "2", "expected": f"It is {SECRET} k9."},
+        {"example_id": None, "question": "3", "after": "Somebody said: bob's own wording"},
+        {"example_id": None, "question": "yes?", "after": "Certainly."},
+        {"example_id": None, "question": "Really yes?", "after": "One says yes? to that."},
+    ]
+    report_on(db, run, asked, now)
+    erase_person(db, bob, now)
+    assert read_questions(db, run) == ["Really yes?"], "a text as short as yes? says nothing of anybody"
+
+
+def test_an_erased_correction_goes_from_the_history_of_other_examples(
+    db: Database,
+    consent: None,
+    ann: PersonId,
+    bob: PersonId,
+    cleo: PersonId,
+    logged: LoggedReply,
+    take_snapshot: Callable[..., SnapshotId],
+    now: datetime,
+) -> None:
+    converse(db, logged, bob, ann, cleo, now, first_reply="First.")
+    assert examples.find_example(db.read(), ExampleId("k2")).messages[2]["content"] == f"{SECRET} k1"
+    snapshot = take_snapshot("s1", ExampleId("k2"))
+    with db.write() as tx:
+        runs.queue_run(tx, RunId("r1"), snapshot_id=snapshot, recipe="{}", seed=1, requested_by=None, reason="due", now=now)
+    report_on(db, RunId("r1"), [{"example_id": "k2", "question": "q2, asked otherwise"}, {"example_id": None, "question": "golden"}], now)
+    erased = erase_person(db, bob, now)
+    assert (erased.example_ids, erased.reworded_ids, erased.descendants.run_ids) == (("k1",), ("k2",), ("r1",))
+    found = examples.find_example(db.read(), ExampleId("k2"))
+    assert [message["content"] for message in found.messages] == ["You are Ada.", "q k1", "First.", "q k2"]
+    assert [message["role"] for message in found.messages] == ["system", "user", "assistant", "user"]
+    assert found.reply == "14 days."
+    assert read_questions(db, RunId("r1")) == ["golden"]
+
+
+def test_a_turn_without_a_reply_of_its_own_goes_from_a_history_with_its_correction(
+    db: Database, consent: None, ann: PersonId, bob: PersonId, cleo: PersonId, logged: LoggedReply, now: datetime
+) -> None:
+    converse(db, logged, bob, ann, cleo, now, first_reply="")
+    erase_person(db, bob, now)
+    found = examples.find_example(db.read(), ExampleId("k2"))
+    assert [message["content"] for message in found.messages] == ["You are Ada.", "q k2"]
+
+
+def test_a_history_keeps_what_somebody_else_wrote_in_the_same_words(
+    db: Database, consent: None, ann: PersonId, bob: PersonId, cleo: PersonId, logged: LoggedReply, now: datetime
+) -> None:
+    converse(db, logged, ann, ann, cleo, now, first_reply="First.")
+    with db.write() as tx:
+        same = f"{SECRET} k1"
+        corrections.add_correction(tx, CorrectionId("k3"), turn_id=TurnId("turn-k2"), corrected_reply=same, author=bob, now=now)
+    assert erase_person(db, bob, now).reworded_ids == ()
+    assert examples.find_example(db.read(), ExampleId("k2")).messages[2]["content"] == same
+
+
+def test_an_erased_persons_reasons_are_blanked(
+    db: Database, snapshot: SnapshotId, bare_base: Release, bob: PersonId, cleo: PersonId, now: datetime
+) -> None:
+    for key, person in (("r1", bob), ("r2", cleo)):
+        with db.write() as tx:
+            runs.queue_run(tx, RunId(key), snapshot_id=snapshot, recipe="{}", seed=1, requested_by=person, reason=f"{person} asks", now=now)
+            runs.finish_run(tx, RunId(key), RunState.CANCELLED, now=now)
+            releases.deploy(tx, bare_base.version, actor=person, reason=f"{person} wants it", now=now)
+    erase_person(db, bob, now)
+    assert [runs.find_run(db.read(), RunId(key)).reason for key in ("r1", "r2")] == ["Erased.", "cleo asks"]
+    assert [deployment.reason for deployment in releases.list_deployments(db.read())] == ["cleo wants it", "Erased."]
+    assert runs.find_run(db.read(), RunId("r1")).state is RunState.CANCELLED
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE runs SET reason = ''",
+        "UPDATE runs SET reason = 'Erased.', seed = 2",
+        "UPDATE runs SET reason = 'Erased.', state = 'failed', error = 'x'",
+        "UPDATE deployments SET reason = 'x'",
+        "UPDATE deployments SET reason = 'Erased.', version = 1",
+        "UPDATE deployments SET reason = 'Erased.', actor_id = 'ann'",
+    ],
+)
+def test_a_reason_is_blanked_and_nothing_else(db: Database, adapted: Release, ann: PersonId, now: datetime, sql: str) -> None:
+    with db.write() as tx:
+        releases.deploy(tx, 0, actor=None, reason="better", now=now)
+    with pytest.raises(sqlite3.IntegrityError, match=r"does not go back|keeps what was ordered|append-only"), db.write() as tx:
+        tx.execute(sql)
 
 
 def test_an_erasure_is_uncleaned_until_it_is_recorded_as_cleaned(

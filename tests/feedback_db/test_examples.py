@@ -163,6 +163,12 @@ def test_an_example_is_not_rewritten(db: Database, add_example: Callable[[str], 
         change(db, f"UPDATE examples SET {column} = 'x'")
 
 
+def test_an_example_keeps_its_question_whatever_its_history_loses(db: Database, add_example: Callable[[str], ExampleId]) -> None:
+    add_example("k1")
+    with pytest.raises(sqlite3.IntegrityError, match="not rewritten"):
+        change(db, """UPDATE examples SET messages = '[{"role": "user", "content": "another"}]'""")
+
+
 def test_an_example_belongs_to_its_corrections_turn_and_conversation(
     db: Database, ann: PersonId, add_approved: Callable[[str], CorrectionId], now: datetime
 ) -> None:

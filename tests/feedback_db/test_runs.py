@@ -173,6 +173,7 @@ def test_what_a_run_tells_is_kept_once_and_in_its_order(db: Database, run: RunId
             runs.append_events(tx, run, batch)
     assert runs.list_events(db.read(), run) == [first, second, third]
     assert runs.list_events(db.read(), run, after=2) == [third]
+    assert runs.find_newest_event(db.read(), run) == third
 
 
 def test_only_a_run_tells_something(db: Database, now: datetime) -> None:
