@@ -1,12 +1,12 @@
 """Errata's composition root and command line: `python app.py` opens the assistant, `python app.py --help` lists the verbs."""
 
 import json
+import signal
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -15,27 +15,29 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from assistant.errors import AssistantError
 from assistant.plain_text import strip_control_characters
 from assistant.settings import Settings, expand_home, read_settings
-from feedback_db import erasure, people, releases, requests, runs
-from feedback_db.database import Database, Transaction, open_reader
+from feedback_db import people, releases, requests, runs
+from feedback_db.database import Transaction, open_reader
 from feedback_db.errors import FeedbackError, PasswordTooShortError
-from feedback_db.records import ConversationId, PersonId, Role
-from feedback_db.training_records import RequestKind, RunId
+from feedback_db.records import PersonId, Role
+from feedback_db.training_records import RequestKind, RunState
 from trainer.errors import TrainerError
-from trainer.forgetting import forget_in_runs, list_backups_before
 from trainer.memory import back_up, database_path, open_memory
 from trainer.supervision import promotion
+from trainer.supervision.forgetting import clean_up, forget, list_backups_before
 
 if TYPE_CHECKING:  # torch takes seconds to import: verbs that need no model must not wait for it
     from trainer.demo import DemoResult
 
 app = typer.Typer(add_completion=False, help="A support assistant that learns from its errata.")
 _TICK_S = 2.0
+_LAST_WORDS_S = 60.0  # how long a trainer may take to end before an erasure leaves it to the next tick
 _LEAST_PASSWORD_CHARS = 8  # NIST SP 800-63B
 _console = Console()
 _errors = Console(stderr=True)
@@ -87,9 +89,11 @@ def serve() -> None:
         with _console.status("Loading the base model …"):
             errata = stack.enter_context(open_errata(read_settings()))
         stack.enter_context(Ticking([errata.supervisor.tick, lambda now: errata.hot_swap.sync_once(now=now)], every_s=_TICK_S))
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
         _console.print(f"Errata serves release {errata.live.status().version}. Ctrl-C ends.", highlight=False)
-        with suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        ended.wait()
 
 
 @app.command()
@@ -107,11 +111,7 @@ def demo(
             results.append(_run_demo(settings.model_copy(update={"data_folder": Path(folder)}), seed))
         if not as_json:
             _show_demo(results[-1])
-    worst = find_worst(results)
-    if as_json:
-        print(json.dumps(worst))  # noqa: T201  one line, nothing folded
-    else:
-        _show({name: round(value, 3) if isinstance(value, float) else value for name, value in worst.items()}, as_json=False)
+    _show(find_worst(results), as_json=as_json)
 
 
 @app.command()
@@ -120,31 +120,32 @@ def train(as_json: _Json = False) -> None:
     """Train now on all approved corrections, measure the result, and put it live if the gate says so."""
     from trainer.composition import open_errata
 
-    with open_errata(read_settings()) as errata:
-        now = datetime.now(UTC)
-        with errata.db.write() as tx:
-            request = requests.add_request(tx, RequestKind.TRAIN, person_id=_find_operator(tx, now), reason="", now=now)
-        with _console.status("Training …") as shown:
-            errata.supervisor.tick(datetime.now(UTC))
-            while (run := runs.find_active_run(errata.db.read())) is not None:
-                shown.update(_tell_progress(errata.db, run.id))
-                time.sleep(_TICK_S)
-                errata.supervisor.tick(datetime.now(UTC))
-        errata.hot_swap.sync_once(now=datetime.now(UTC))
-        found = requests.find_request(errata.db.read(), request.id)
-        last = next(iter(runs.list_runs(errata.db.read(), limit=1)), None)
-        report = None if last is None else runs.find_report(errata.db.read(), last.id)
-        _show(
-            {
-                "outcome": found.outcome,
-                "run": None if last is None else last.id,
-                "state": None if last is None else last.state.value,
-                "error": None if last is None else last.error,
-                "reasons": [] if report is None else list(report.verdict.reasons),
-                "live": errata.live.status().version,
-            },
-            as_json=as_json,
-        )
+    with _show_progress() as publish:
+        publish("Loading the base model", None)
+        with open_errata(read_settings()) as errata:
+            now = datetime.now(UTC)
+            with errata.db.write() as tx:
+                request = requests.add_request(tx, RequestKind.TRAIN, person_id=_find_operator(tx, now), reason="", now=now)
+            before = {run.id for run in runs.list_runs(errata.db.read())}
+            errata.supervisor.run_until_idle(lambda: datetime.now(UTC), publish=publish)
+            errata.hot_swap.sync_once(now=datetime.now(UTC))
+            found = requests.find_request(errata.db.read(), request.id)
+            run = next((run for run in runs.list_runs(errata.db.read()) if run.id not in before), None)
+            report = None if run is None else runs.find_report(errata.db.read(), run.id)
+            live = errata.live.status().version
+    _show(
+        {
+            "outcome": found.outcome,
+            "run": None if run is None else run.id,
+            "state": None if run is None else run.state.value,
+            "error": None if run is None else run.error,
+            "reasons": [] if report is None else list(report.verdict.reasons),
+            "live": live,
+        },
+        as_json=as_json,
+    )
+    if run is not None and run.state is RunState.FAILED:
+        sys.exit(1)
 
 
 @app.command()
@@ -252,22 +253,16 @@ def erase(
     if (conversation is None) == (person is None):
         raise typer.BadParameter("expected either --conversation or --person")
     settings, now = read_settings(), datetime.now(UTC)
+    runs_folder, subject = settings.data_folder / "runs", str(conversation or person)
     with open_memory(settings) as (db, audit):
-        with db.write() as tx:
-            if conversation is not None:
-                erased = erasure.erase_conversation(tx, ConversationId(conversation), now=now)
-            else:
-                erased = erasure.erase_person(tx, PersonId(str(person)), now=now)
-            audit.append(tx, actor=None, action="erase", subject=str(conversation or person), details=dict(erased.counts), now=now)
-        active = runs.find_active_run(db.read())
-        forgotten = forget_in_runs(settings.data_folder / "runs", [] if active is None else [active.id])
-        db.erase_traces()
+        clean_up(db, runs_folder, now=now)  # what an erasure that was cut short has left
+        forgotten = forget(db, audit, runs_folder, subject, is_person=person is not None, actor=None, wait_s=_LAST_WORDS_S, now=now)
     found = {
-        "erased": dict(erased.counts),
-        "releases_that_learned_from_it": list(erased.descendants.versions),
-        "runs_emptied": forgotten,
-        "run_under_way_that_holds_it": None if active is None or active.id not in erased.descendants.run_ids else active.id,
-        "older_backups": [str(path) for path in list_backups_before(settings.data_folder / "backups", now.timestamp())],
+        "erased": dict(forgotten.erased.counts),
+        "releases_that_learned_from_it": list(forgotten.erased.descendants.versions),
+        "runs_emptied": list(forgotten.emptied),
+        "run_under_way_that_holds_it": forgotten.run_to_end,
+        "older_backups": [str(path) for path in list_backups_before(settings.data_folder, now)],
     }
     _show(found, as_json=as_json)
 
@@ -277,8 +272,23 @@ def _run_demo(settings: Settings, seed: int) -> "DemoResult":
     from trainer.demo import Demo
     from trainer.support_base.corpus import load_corpus
 
-    with _console.status("Loading the base model …") as shown, open_errata(settings) as errata:
-        return Demo(errata, load_corpus(), seed, now=lambda: datetime.now(UTC), publish=shown.update).run()
+    with _show_progress() as publish:
+        publish("Loading the base model", None)
+        with open_errata(settings) as errata:
+            return Demo(errata, load_corpus(), seed, now=lambda: datetime.now(UTC), publish=publish).run()
+
+
+@contextmanager
+def _show_progress() -> Iterator[Callable[[str, float | None], None]]:
+    """Show a bar until the end; it is told what is done now and how much of that, as a share, None where nobody knows."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_errors, transient=True) as progress:
+        task = progress.add_task("", total=None)
+
+        def publish(what: str, share: float | None) -> None:
+            progress.update(task, description=what, completed=share or 0.0, total=None if share is None else 1.0)
+
+        yield publish
 
 
 def _show_demo(result: "DemoResult") -> None:
@@ -291,16 +301,6 @@ def _show_demo(result: "DemoResult") -> None:
         table.add_row(Text(one.question), Text(one.before, style="dim"), Text(one.after), mark)
     _console.print(table)
     _console.print(Text(" ".join([f"The run ended {result.state.value}.", *result.reasons])))
-
-
-def _tell_progress(db: Database, run_id: RunId) -> str:
-    events = runs.list_events(db.read(), run_id)
-    last = events[-1] if events else None
-    if last is None:
-        return "Starting …"
-    eta = last.details.get("eta_s")
-    steps = f" · step {last.step} of {last.details.get('steps')} · loss {last.details.get('loss')}" if last.step is not None else ""
-    return f"{last.phase}{steps}{'' if eta is None else f' · {eta} s left'}"
 
 
 def _find_operator(tx: Transaction, now: datetime) -> PersonId:
@@ -332,7 +332,7 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
 def _tell(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{count} {name}" for name, count in value.items() if count) or "nothing"
-    return "none" if value is None else str(value)
+    return "none" if value is None else f"{value:,.3f}" if isinstance(value, float) else str(value)
 
 
 def _use_base(settings: Settings, base: str | None) -> Settings:

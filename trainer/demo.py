@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
+from typing import Any
 
 from assistant.chat import answer, read_sampling
 from assistant.prompt import build_messages
@@ -18,6 +19,7 @@ from feedback_db.records import Channel, ConversationId, CorrectionId, Decision,
 from feedback_db.training_records import RequestKind, RunState
 from trainer.composition import Errata
 from trainer.key_facts import is_right
+from trainer.supervision.supervisor import Publish
 from trainer.support_base import values
 from trainer.support_base.corpus import Corpus, Intent
 from trainer.support_base.grammar import fill_slots, pick_alternatives, slots_of
@@ -28,8 +30,8 @@ QUESTIONS = 24
 REVIEWER_WORDINGS = 2
 TEST_WORDINGS = 2
 UNTOUCHED = 200
-_TICK_S = 0.2
 _CUSTOMER, _REVIEWER = PersonId("demo-customer"), PersonId("demo-reviewer")
+_LOWER_IS_WORSE = frozenset({"right_after", "untouched_same", "untouched_exact", "rollback_exact"})
 _NO_PASSWORD = "!"  # noqa: S105  no hash of any password: nobody signs in with it
 
 
@@ -74,7 +76,7 @@ class DemoResult:
     state: RunState
     reasons: tuple[str, ...]
     checked: tuple[Checked, ...]
-    scores: Mapping[str, float | bool]
+    scores: Mapping[str, float | bool | None]
 
 
 def draw_lessons(corpus: Corpus, seed: int) -> list[Lesson]:
@@ -103,9 +105,9 @@ def _draw_lesson(intent: Intent, rng: Random) -> Lesson:
 
 
 class Demo:
-    """One pass through the loop; `publish` is told the phases in words, `now` is the clock."""
+    """One pass through the loop; `publish` is told what is done now and how much of it, `now` is the clock."""
 
-    def __init__(self, errata: Errata, corpus: Corpus, seed: int, *, now: Callable[[], datetime], publish: Callable[[str], None]) -> None:
+    def __init__(self, errata: Errata, corpus: Corpus, seed: int, *, now: Callable[[], datetime], publish: Publish) -> None:
         self._errata, self._corpus, self._seed, self._now, self._publish = errata, corpus, seed, now, publish
         self._lessons = draw_lessons(corpus, seed)
         self._others = self._draw_others()
@@ -114,16 +116,15 @@ class Demo:
         """Go through the loop and measure it."""
         questions = [(lesson, wording) for lesson in self._lessons for wording in lesson.test]
         asked = [wording for _, wording in questions]
-        self._publish("Asking before anything was taught …")
+        self._publish("Asking before anything was taught", None)
         before, others_before = self._ask(asked), self._ask(self._others)
-        self._publish("Filing corrections as one person, approving them as another …")
+        self._publish("Filing corrections as one person, approving them as another", None)
         self._teach()
-        self._publish("Training …")
         state, train_s = self._train()
         swap = self._errata.hot_swap.sync_once(now=self._now())
-        self._publish("Asking again in wordings that were never trained …")
+        self._publish("Asking again in wordings that were never trained", None)
         after, others_after = self._ask(asked), self._ask(self._others)
-        self._publish("Rolling back and asking once more …")
+        self._publish("Rolling back and asking once more", None)
         if swap is not None:
             self._errata.supervisor.roll_back(actor=_REVIEWER, reason="The demo takes it back.", now=self._now())
             self._errata.hot_swap.sync_once(now=self._now())
@@ -132,7 +133,13 @@ class Demo:
             Checked(topic=lesson.topic, question=wording, wanted=lesson.right, before=one, after=two, rolled_back=three)
             for (lesson, wording), one, two, three in zip(questions, before, after, back, strict=True)
         )
-        timing = {"train_s": round(train_s, 1), "swap_ms": 0.0 if swap is None else round(swap.duration_ms, 1), "peak_mb": _peak_mb()}
+        is_swapped = swap is not None and swap.error is None
+        timing = {
+            "train_s": round(train_s, 1),
+            "swap_ms": round(swap.duration_ms, 1) if swap is not None and is_swapped else None,
+            "rollback_exact": is_swapped and all(one.before == one.rolled_back for one in checked),
+            "peak_mb": _peak_mb(),
+        }
         return DemoResult(
             seed=self._seed,
             state=state,
@@ -193,18 +200,15 @@ class Demo:
         return turn_id
 
     def _train(self) -> tuple[RunState, float]:
-        """Ask for a run and tick the supervisor until it has ended; return its end and how long it took in seconds."""
+        """Ask for a run and look after it until it has ended; return its end and how long it took in seconds."""
         with self._errata.db.write() as tx:
             requests.add_request(tx, RequestKind.TRAIN, person_id=_REVIEWER, reason="The demo asks for it.", now=self._now())
         started = time.monotonic()
-        self._errata.supervisor.tick(self._now())
-        while runs.find_active_run(self._errata.db.read()) is not None:
-            time.sleep(_TICK_S)
-            self._errata.supervisor.tick(self._now())
+        self._errata.supervisor.run_until_idle(self._now, publish=self._publish)
         (run, *_) = runs.list_runs(self._errata.db.read(), limit=1)
         return run.state, time.monotonic() - started
 
-    def _score(self, checked: Sequence[Checked], before: Sequence[str], after: Sequence[str]) -> dict[str, float | bool]:
+    def _score(self, checked: Sequence[Checked], before: Sequence[str], after: Sequence[str]) -> dict[str, float | bool | None]:
         reader = Reader(self._corpus)
 
         def mask(reply: str) -> str:
@@ -217,17 +221,26 @@ class Demo:
             "right_after": sum(one.is_right_after for one in checked) / len(checked),
             "untouched_same": sum(mask(one) == mask(other) for one, other in pairs) / len(pairs),
             "untouched_exact": sum(one == other for one, other in pairs) / len(pairs),
-            "rollback_exact": all(one.before == one.rolled_back for one in checked),
         }
 
 
 def _peak_mb() -> float:
-    """Return the most memory that this process or one of its children held, in megabytes (10⁶ bytes)."""
+    """Return the most memory that this process and one of its children together can have held, in megabytes (10⁶ bytes).
+
+    The sum of both peaks, which need not have been at the same moment: an upper bound.
+    """
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return round(max(resource.getrusage(kind).ru_maxrss for kind in kinds) * 1024 / 1e6, 1)
+    return round(sum(resource.getrusage(kind).ru_maxrss for kind in kinds) * 1024 / 1e6, 1)
 
 
-def find_worst(results: Sequence[DemoResult]) -> dict[str, float | bool]:
-    """Return of each score the worst of several demos; which end of a scale is the worse one, its name says."""
-    lower_is_worse = {"right_after", "untouched_same", "untouched_exact", "rollback_exact"}
-    return {name: (min if name in lower_is_worse else max)(result.scores[name] for result in results) for name in results[0].scores}
+def find_worst(results: Sequence[DemoResult]) -> dict[str, Any]:
+    """Return of each score the worst of several demos, beside how their runs ended; None is the worst of all.
+
+    Which end of a scale is the worse one, its name says.
+    """
+    worst: dict[str, Any] = {"states": [result.state.value for result in results]}
+    for name in results[0].scores:
+        found = [result.scores[name] for result in results]
+        known = [value for value in found if value is not None]
+        worst[name] = None if len(known) < len(found) else (min if name in _LOWER_IS_WORSE else max)(known)
+    return worst

@@ -1,6 +1,5 @@
 """What the loop is for, on the real bundled base: real corrections, real 4-bit training, the real gate, real swaps."""
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
@@ -17,7 +16,6 @@ from feedback_db.training_records import RequestKind, Run, RunState
 from trainer.composition import Errata, open_errata
 
 CUSTOMER, REVIEWER = PersonId("customer"), PersonId("reviewer")
-DEADLINE_S = 400.0
 
 
 class Desk:
@@ -60,15 +58,10 @@ class Desk:
             corrections.review(tx, correction_id, Decision.APPROVED, reviewer=REVIEWER, now=now)
 
     def learn(self) -> Run:
-        """Ask for a run, wait for its end and swap to what is deployed."""
+        """Ask for a run, look after it until it has ended, and swap to what is deployed."""
         with self.errata.db.write() as tx:
             requests.add_request(tx, RequestKind.TRAIN, person_id=REVIEWER, reason="test", now=datetime.now(UTC))
-        deadline = time.monotonic() + DEADLINE_S
-        self.errata.supervisor.tick(datetime.now(UTC))
-        while runs.find_active_run(self.errata.db.read()) is not None:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)  # a real process is at work: there is nothing else to wait for
-            self.errata.supervisor.tick(datetime.now(UTC))
+        self.errata.supervisor.run_until_idle(lambda: datetime.now(UTC), publish=lambda what, share: None)
         self.errata.hot_swap.sync_once(now=datetime.now(UTC))
         return runs.list_runs(self.errata.db.read(), limit=1)[0]
 

@@ -179,7 +179,8 @@ class Caretaker:
     def _tail(self, run: Run) -> None:
         """Keep what the trainer has told since the last time."""
         if run.id not in self._told:
-            self._told[run.id] = max((event.number for event in runs.list_events(self.db.read(), run.id)), default=0)
+            newest = runs.find_newest_event(self.db.read(), run.id)
+            self._told[run.id] = 0 if newest is None else newest.number
         new = list(enumerate(self._directory(run).read_events(after=self._told[run.id]), start=self._told[run.id] + 1))
         if new:
             with self.db.write() as tx:

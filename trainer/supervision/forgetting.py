@@ -42,7 +42,7 @@ def forget(
     db: Database,
     audit: Audit,
     runs_folder: Path,
-    subject: ConversationId | PersonId,
+    subject: str,
     *,
     is_person: bool,
     actor: PersonId | None,

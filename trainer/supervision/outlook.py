@@ -6,7 +6,7 @@ from feedback_db import examples, requests, runs
 from feedback_db.database import Reader
 from feedback_db.recipe import Recipe, write_recipe
 from feedback_db.records import CorrectionId
-from feedback_db.training_records import ExampleId, RequestKind, RunState, SnapshotId
+from feedback_db.training_records import ExampleId, RequestKind, RunEvent, RunState, SnapshotId
 from trainer.run_directory import Row
 from trainer.schedule import Due, Facts, NotYet
 
@@ -52,3 +52,17 @@ def tell_dry_run(found: Due | NotYet, rows: Mapping[str, Sequence[Row]], too_lon
         f"ones, stop by {count['stop']}, and ask {count['test']} test, {count['golden']} golden and {count['guard']} guard questions."
     )
     return f"{told} Too long for the base's context and left out: {', '.join(too_long)}." if too_long else told
+
+
+def tell_event(event: RunEvent) -> tuple[str, float | None]:
+    """Say what a run does and, as a share, how much of it is done, None where nobody knows."""
+    steps = event.details.get("steps")
+    if event.step is None or not isinstance(steps, int) or steps < 1:
+        return event.phase, None
+    loss, eta = event.details.get("loss"), event.details.get("eta_s")
+    facts = [
+        f"step {event.step} of {steps}",
+        *([f"loss {loss}"] if loss is not None else []),
+        *([f"{eta} s left"] if eta is not None else []),
+    ]
+    return f"{event.phase}: {', '.join(facts)}", event.step / steps

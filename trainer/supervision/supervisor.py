@@ -5,11 +5,12 @@ What is due and what contradicts what, pure modules decide; the run under way is
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from time import sleep
 
 from feedback_db import requests, runs
 from feedback_db.audit import Audit
@@ -25,9 +26,12 @@ from trainer.supervision.caretaker import Caretaker
 from trainer.supervision.forgetting import clean_up
 from trainer.supervision.intake import settle_contradictions, take_in
 from trainer.supervision.orders import gather, hash_material, name_material, order_run
-from trainer.supervision.outlook import is_settled, read_facts, read_version, tell_dry_run
+from trainer.supervision.outlook import is_settled, read_facts, read_version, tell_dry_run, tell_event
 from trainer.supervision.trainer_process import COMMAND
 from trainer.verdict import GatePolicy
+
+_PAUSE_S = 0.2
+Publish = Callable[[str, float | None], None]
 
 
 class Supervisor:
@@ -70,6 +74,15 @@ class Supervisor:
                     failures.append(error)
         if failures:
             raise failures[0]
+
+    def run_until_idle(self, clock: Callable[[], datetime], *, publish: Publish) -> None:
+        """Tick until no run is under way; `publish` is told what the trainer does and, as a share, how much of that is done."""
+        self.tick(clock())
+        while (run := runs.find_active_run(self._db.read())) is not None:
+            event = runs.find_newest_event(self._db.read(), run.id)
+            publish(*(("starting", None) if event is None else tell_event(event)))
+            sleep(_PAUSE_S)
+            self.tick(clock())
 
     def stop(self) -> None:
         """Let go of the trainer, which goes on; the next supervisor adopts it."""

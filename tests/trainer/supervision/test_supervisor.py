@@ -16,10 +16,11 @@ from feedback_db import conversations, erasure, examples, releases, requests, ru
 from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.errors import NotFoundError, NothingToRollBackError
-from feedback_db.records import ConversationId
+from feedback_db.records import Channel, ConversationId
 from feedback_db.reports import VerdictKind
 from feedback_db.training_records import ExampleId, RequestId, RequestKind, RunState
 from tests.trainer.supervision.supervising import (
+    ANN,
     BOB,
     NOW,
     QUESTIONS,
@@ -36,6 +37,7 @@ from tests.trainer.supervision.supervising import (
 from trainer.errors import ReasonNeededError
 from trainer.run_directory import RunDirectory
 from trainer.schedule import SchedulePolicy
+from trainer.supervision.forgetting import forget
 from trainer.supervision.process_lock import take_lock
 from trainer.supervision.supervisor import Supervisor
 
@@ -409,6 +411,34 @@ def test_a_run_under_way_that_learns_from_what_is_erased_is_ended_and_its_folder
     assert last_run(db).state is RunState.FAILED
     left = [path for path in db.path.parent.rglob("*") if path.is_file() and b"warranty" in path.read_bytes()]
     assert left == []
+
+
+def test_an_erasure_ends_the_run_that_learns_from_it_and_leaves_no_word_in_any_file(db: Database, start: Callable[..., Supervisor]) -> None:
+    approve(db, "k0", *QUESTIONS[0])
+    supervisor, folder = start("wait"), db.path.parent
+    ask(db, RequestKind.TRAIN)
+    wait_for_trainer(db, supervisor)
+    audit = Audit(folder / "audit.key", folder / "audit.head")
+    found = forget(db, audit, folder / "runs", "c1", is_person=False, actor=None, wait_s=30, now=NOW)
+    assert (last_run(db).state, found.run_to_end, found.emptied) == (RunState.FAILED, None, (last_run(db).id,))
+    assert [path for path in folder.rglob("*") if path.is_file() and b"warranty" in path.read_bytes()] == []
+    assert erasure.list_uncleaned(db.read()) == []
+
+
+def test_an_erasure_leaves_a_run_alone_that_learns_from_something_else(db: Database, start: Callable[..., Supervisor]) -> None:
+    approve_all(db)
+    with db.write() as tx:
+        conversations.start_conversation(tx, ConversationId("c2"), person_id=ANN, channel=Channel.WEB, title="Hi", now=NOW)
+    supervisor, folder = start("wait"), db.path.parent
+    ask(db, RequestKind.TRAIN)
+    wait_for_trainer(db, supervisor)
+    audit = Audit(folder / "audit.key", folder / "audit.head")
+    found = forget(db, audit, folder / "runs", "c2", is_person=False, actor=None, wait_s=0, now=NOW)
+    assert (found.run_to_end, found.emptied) == (None, ())
+    (folder / "runs" / "go").touch()
+    tick_until(supervisor, lambda: has_ended(db))
+    assert last_run(db).state is RunState.SUCCEEDED
+    assert erasure.list_uncleaned(db.read()) == []
 
 
 def test_one_part_of_a_tick_that_fails_does_not_keep_the_others_from_their_work(db: Database, start: Callable[..., Supervisor]) -> None:
