@@ -3,16 +3,19 @@
 The head of the chain is also written outside the database, so that a tail that was cut off is found, too.
 """
 
+import fcntl
 import hashlib
 import hmac
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from feedback_db.database import Database, Reader, Transaction, store_time
+from feedback_db.database import Database, Reader, Transaction, store_time, sync_path
+from feedback_db.errors import AuditBrokenError
 from feedback_db.records import PersonId
 
 _FIRST = "0" * 64
@@ -31,13 +34,14 @@ class Audit:
 
     def __init__(self, key_file: Path, head_file: Path) -> None:
         """Read the key, or make one."""
-        self._head_file = head_file
+        self._key_file, self._head_file = key_file, head_file
         if not key_file.exists():
             key_file.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(os.urandom(32))
+            sync_path(key_file)
+            sync_path(key_file.parent)
         self._key = key_file.read_bytes()
-        self._published = ""  # the hash of the newest row that the head file tells, as far as this object knows
 
     @property
     def salt(self) -> bytes:
@@ -79,36 +83,62 @@ class Audit:
         return number
 
     def publish_head(self, db: Database) -> None:
-        """Write the newest row's number and hash to the head file; called after commits, so it may lag by what was in flight."""
-        last = db.read().execute("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1").fetchone()
-        if last is None or last["hash"] == self._published:
-            return
-        aside = self._head_file.with_name(f".{self._head_file.name}.part")
-        aside.write_text(f"{last['number']} {last['hash']}\n")
-        aside.replace(self._head_file)
-        self._published = last["hash"]
+        """Write the newest row's number and hash to the head file; called after commits, so it may lag by what was in flight.
+
+        Raises:
+            AuditBrokenError: the head file tells of a row that is not there any more; it stays as it is.
+        """
+        with self._hold_head():
+            fault = self._compare_head(db.read()) if self._head_file.exists() else None
+            if fault is not None:
+                raise AuditBrokenError(self._head_file, fault.number, fault.what)
+            last = db.read().execute("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1").fetchone()
+            if last is not None:
+                self._write_head(f"{last['number']} {last['hash']}\n")
 
     def find_fault(self, reader: Reader) -> ChainFault | None:
         """Walk the whole chain and return where it first does not hold, None if it holds."""
-        previous, number, hashes = _FIRST, 0, {}
-        for stored in reader.execute("SELECT * FROM audit ORDER BY number"):
+        previous = _FIRST
+        for number, stored in enumerate(reader.execute("SELECT * FROM audit ORDER BY number"), start=1):
             row = dict(stored)
             found = row.pop("hash")
-            number += 1
             if row["number"] != number:
                 return ChainFault(number=number, what="the row is missing")
             if row["previous_hash"] != previous or not hmac.compare_digest(found, self._hash(row)):
                 return ChainFault(number=number, what="the row was changed")
-            previous = hashes[number] = found
-        return self._compare_head(number, hashes)
+            previous = found
+        return self._compare_head(reader)
 
-    def _compare_head(self, newest: int, hashes: Mapping[int, str]) -> ChainFault | None:
-        if not self._head_file.exists():
+    def _compare_head(self, reader: Reader) -> ChainFault | None:
+        """Say where the head file tells of another chain than the database's."""
+        told = self._head_file.read_text().split() if self._head_file.exists() else None
+        newest = int(reader.execute("SELECT coalesce(max(number), 0) FROM audit").fetchone()[0])  # after the file: never older than it
+        if told is None:
             return None if newest == 0 else ChainFault(number=newest, what="the head file is missing")
-        number, expected = self._head_file.read_text().split()
-        if int(number) > newest:
+        if len(told) != 2 or not told[0].isdecimal():
+            return ChainFault(number=newest, what="the head file cannot be read")
+        number, expected = int(told[0]), told[1]
+        if number > newest:
             return ChainFault(number=newest + 1, what=f"the rows up to {number} were cut off")
-        return None if hashes[int(number)] == expected else ChainFault(number=int(number), what="the head file tells another hash")
+        row = reader.execute("SELECT hash FROM audit WHERE number = :number", {"number": number}).fetchone()
+        return None if row is not None and row["hash"] == expected else ChainFault(number=number, what="the head file tells another hash")
+
+    @contextmanager
+    def _hold_head(self) -> Iterator[None]:
+        """Let nobody else, be it a thread or a process, publish meanwhile."""
+        with self._key_file.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+            yield
+
+    def _write_head(self, head: str) -> None:
+        """Replace the head file, on the disk before going on, unless it tells so already."""
+        if self._head_file.exists() and self._head_file.read_text() == head:
+            return
+        aside = self._head_file.with_name(f".{self._head_file.name}.part")
+        aside.write_text(head)
+        sync_path(aside)
+        aside.replace(self._head_file)
+        sync_path(self._head_file.parent)
 
     def _hash(self, row: Mapping[str, object]) -> str:
         return hmac.new(self._key, json.dumps(row, sort_keys=True).encode(), hashlib.sha256).hexdigest()

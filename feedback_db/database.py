@@ -9,6 +9,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,6 +34,16 @@ Transaction = NewType("Transaction", sqlite3.Connection)  # a connection inside 
 Reader = sqlite3.Connection
 
 
+class _ThreadReader:
+    """Holds a thread's read-only connection, and closes it when the thread ends: a connection alone would wait in a cycle."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
 class Database:
     """An open memory. Use as a context manager, or close it."""
 
@@ -49,7 +60,7 @@ class Database:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock_file = _take_lock(path)
         self._write_lock = threading.RLock()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: weakref.WeakSet[_ThreadReader] = weakref.WeakSet()
         self._local = threading.local()
         try:
             with _translate_errors(path):
@@ -72,8 +83,8 @@ class Database:
         with self._write_lock:
             if self._lock_file < 0:
                 return
-            for reader in self._readers:
-                reader.close()
+            for reader in list(self._readers):
+                reader.connection.close()
             self._writer.close()
             os.close(self._lock_file)
             self._lock_file = -1
@@ -97,14 +108,16 @@ class Database:
                 raise
 
     def read(self) -> Reader:
-        """Return this thread's read-only connection."""
+        """Return this thread's read-only connection, which is closed when the thread ends."""
         if not hasattr(self._local, "reader"):
-            reader = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
-            reader.row_factory = sqlite3.Row
+            connection = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+            )
+            connection.row_factory = sqlite3.Row
+            self._local.reader = _ThreadReader(connection)
             with self._write_lock:
-                self._readers.append(reader)
-            self._local.reader = reader
-        return self._local.reader  # type: ignore[no-any-return]
+                self._readers.add(self._local.reader)
+        return self._local.reader.connection  # type: ignore[no-any-return]
 
     def back_up(self, target: Path) -> None:
         """Copy the database as it stands, whole, while others go on reading; written aside, then renamed."""
@@ -118,9 +131,9 @@ class Database:
             finally:
                 copy.close()
             aside.chmod(0o600)
-            _sync(aside)
+            sync_path(aside)
             aside.replace(target)
-            _sync(target.parent)
+            sync_path(target.parent)
 
     def find_damage(self) -> list[str]:
         """Return what SQLite finds wrong with the file and with its references; an empty list is good news."""
@@ -253,7 +266,7 @@ def _translate_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def _sync(path: Path) -> None:
+def sync_path(path: Path) -> None:
     """Have a file or folder on the disk before going on."""
     file = os.open(path, os.O_RDONLY)
     try:

@@ -58,6 +58,16 @@ class TracesLeftError(FeedbackError):
         )
 
 
+class AuditBrokenError(FeedbackError):
+    """The audit no longer holds what its head file tells; the file is left as it is, for it is the proof."""
+
+    def __init__(self, head_file: Path, number: int, what: str) -> None:
+        super().__init__(
+            f"Expected the audit to go on from what {head_file} tells. Found at row {number}: {what}. What was done is done, but the chain "
+            "is broken. Find out who changed the database, and restore the newest backup; moving the head file away starts a new proof."
+        )
+
+
 class SchemaTooNewError(FeedbackError):
     """The file was written by a newer version of the code."""
 

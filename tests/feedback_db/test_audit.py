@@ -1,4 +1,8 @@
 import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -6,6 +10,7 @@ import pytest
 
 from feedback_db.audit import Audit
 from feedback_db.database import Database
+from feedback_db.errors import AuditBrokenError
 from feedback_db.records import PersonId
 
 
@@ -74,6 +79,79 @@ def test_a_lost_head_is_found(filled: Database, audit: Audit, tmp_path: Path) ->
     fault = audit.find_fault(filled.read())
     assert fault is not None
     assert "head file is missing" in fault.what
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM audit WHERE number > 3", "DELETE FROM audit", "UPDATE audit SET hash = 'x' WHERE number = 5"])
+def test_the_proof_of_a_cut_tail_is_not_overwritten(filled: Database, audit: Audit, tmp_path: Path, now: datetime, sql: str) -> None:
+    head = (tmp_path / "audit.head").read_text()
+    tamper(filled, sql)
+    with filled.write() as tx:
+        audit.append(tx, actor=None, action="train", subject="run 1", details={}, now=now)
+    with pytest.raises(AuditBrokenError, match=r"audit\.head tells"):
+        audit.publish_head(filled)
+    assert (tmp_path / "audit.head").read_text() == head
+    assert audit.find_fault(filled.read()) is not None
+
+
+def test_a_tail_that_was_cut_and_grown_again_is_found(filled: Database, audit: Audit, now: datetime) -> None:
+    tamper(filled, "DELETE FROM audit WHERE number > 3")
+    for _ in range(3):
+        with filled.write() as tx:
+            audit.append(tx, actor=None, action="train", subject="run 1", details={}, now=now)
+    with pytest.raises(AuditBrokenError, match="row 5: the head file tells another hash"):
+        audit.publish_head(filled)
+
+
+@pytest.mark.parametrize("text", ["", "5", "five abc"])
+def test_a_damaged_head_is_found_and_not_overwritten(filled: Database, audit: Audit, tmp_path: Path, text: str) -> None:
+    (tmp_path / "audit.head").write_text(text)
+    with pytest.raises(AuditBrokenError, match="cannot be read"):
+        audit.publish_head(filled)
+    fault = audit.find_fault(filled.read())
+    assert fault is not None
+    assert "cannot be read" in fault.what
+
+
+def test_threads_that_publish_at_once_never_make_the_head_go_back(db: Database, tmp_path: Path, now: datetime) -> None:
+    published: list[int] = []
+
+    def work() -> None:
+        mine = Audit(tmp_path / "audit.key", tmp_path / "audit.head")
+        for _ in range(20):
+            with db.write() as tx:
+                mine.append(tx, actor=None, action="train", subject="run 1", details={}, now=now)
+            mine.publish_head(db)
+
+    def watch() -> None:
+        while any(thread.is_alive() for thread in threads):
+            with suppress(FileNotFoundError):
+                published.append(int((tmp_path / "audit.head").read_text().split()[0]))
+
+    Audit(tmp_path / "audit.key", tmp_path / "audit.head")
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    watch()
+    assert published == sorted(published)
+    assert (tmp_path / "audit.head").read_text().startswith("80 ")
+
+
+def test_a_process_waits_until_another_has_published(filled: Database, audit: Audit, tmp_path: Path, now: datetime) -> None:
+    with filled.write() as tx:
+        audit.append(tx, actor=None, action="train", subject="run 1", details={}, now=now)
+    hold = f"import fcntl; f = open({str(tmp_path / 'keys' / 'audit.key')!r}); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdout.readline()
+        publishing = threading.Thread(target=audit.publish_head, args=(filled,))
+        publishing.start()
+        publishing.join(0.2)
+        assert publishing.is_alive()
+        assert (tmp_path / "audit.head").read_text().startswith("5 ")
+        other.stdin.close()
+        publishing.join()
+    assert (tmp_path / "audit.head").read_text().startswith("6 ")
 
 
 def test_only_the_owner_may_read_the_key(audit: Audit, tmp_path: Path) -> None:

@@ -107,6 +107,19 @@ def test_threads_that_write_at_once_lose_nothing(db: Database) -> None:
     assert count_people(db) == 320
 
 
+def test_threads_that_have_ended_leave_no_file_open(db: Database) -> None:
+    def count_open_files() -> int:
+        return len(list(Path("/dev/fd").iterdir()))
+
+    count_people(db)
+    before = count_open_files()
+    for _ in range(50):
+        thread = threading.Thread(target=count_people, args=(db,))
+        thread.start()
+        thread.join()
+    assert count_open_files() <= before + 2, "SQLite keeps a closed reader's file for the next one"
+
+
 def test_a_second_writer_is_refused_and_told_what_to_do(db: Database) -> None:
     with pytest.raises(DatabaseInUseError, match="stop it first"):
         Database(db.path)

@@ -48,7 +48,7 @@ def start_other(db: Database, person: PersonId, now: datetime) -> ConversationId
 def converse(
     db: Database, logged: LoggedReply, corrector: PersonId, author: PersonId, reviewer: PersonId, now: datetime, *, first_reply: str
 ) -> None:
-    """Ask twice in conversation c1: the first reply is `corrector`'s to correct, the second `author`'s; its example shows the first one's."""
+    """Ask twice in conversation c1: the first reply is `corrector`'s to correct, the second `author`'s; its example shows the other."""
     for key, by, said in (("k1", corrector, first_reply), ("k2", author, "Second.")):
         with db.write() as tx:
             turn = replace(logged, user_message=f"q {key}", reply=said)

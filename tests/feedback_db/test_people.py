@@ -47,6 +47,19 @@ def test_an_external_person_is_added_once(db: Database, now: datetime) -> None:
     assert first == again
 
 
+def test_an_account_and_an_external_person_may_have_one_name(db: Database, now: datetime) -> None:
+    def find_operator(key: str) -> PersonId:
+        with db.write() as tx:
+            return people.find_or_add_external(tx, PersonId(key), name="command line", now=now).id
+
+    with db.write() as tx:
+        people.add_account(tx, PersonId("a1"), name="Command Line", role=Role.ADMIN, password_hash="h", now=now)
+    assert find_operator("e1") == find_operator("e2") == "e1"
+    account = people.find_account(db.read(), "command line")
+    assert account is not None
+    assert account[0].id == "a1"
+
+
 def test_disabling_keeps_the_first_moment_and_enabling_undoes_it(db: Database, ann: PersonId, now: datetime) -> None:
     with db.write() as tx:
         people.disable(tx, ann, now=now)
