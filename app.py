@@ -215,8 +215,10 @@ def backup(target: Annotated[Path, typer.Argument(help="The folder to make; by d
     settings = read_settings()
     folder = target if target != Path() else settings.data_folder / "backups" / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}"
     with open_memory(settings) as (db, _):
-        back_up(settings, db, folder)
+        missing = back_up(settings, db, folder)
     _console.print(f"Backed up to {folder}. To restore it, put it in the place of the data folder.", highlight=False, markup=False)
+    if missing:
+        _errors.print(f"Left out, for their adapters are missing: release {', '.join(map(str, missing))}.", highlight=False)
 
 
 @app.command()

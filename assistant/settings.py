@@ -1,7 +1,7 @@
 """All settings, read once from the environment (`ERRATA_…`); the only module that reads it. Frozen; defaults work."""
 
 import os
-from datetime import time
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -32,9 +32,10 @@ def check_cron(text: str) -> str:
     """Return a cron expression that can be followed.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or no day ever fits it.
     """
-    CronTrigger.from_crontab(text)
+    if CronTrigger.from_crontab(text, timezone=UTC).get_next_fire_time(None, datetime.now(UTC)) is None:
+        raise ValueError("expected a moment that comes, found one that never does")
     return text
 
 

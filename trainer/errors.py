@@ -90,3 +90,10 @@ class ReasonNeededError(TrainerError):
         super().__init__(
             f"Expected a reason to promote release {version}, of which the gate says '{decision}'. Found none. Type why it shall go live."
         )
+
+
+class BackupError(TrainerError):
+    """A data folder could not be copied."""
+
+    def __init__(self, target: Path, why: OSError) -> None:
+        super().__init__(f"Expected to copy the data folder to '{target}'. Found: {why}. Nothing was left there; mend that and try again.")

@@ -10,9 +10,9 @@ from feedback_db import releases
 from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.errors import BackupExistsError
+from trainer.errors import BackupError
 
 _KEY, _HEAD = "audit.key", "audit.head"
-_RUN_PARTS = ("run.json", "adapter")
 
 
 def database_path(settings: Settings) -> Path:
@@ -23,6 +23,7 @@ def database_path(settings: Settings) -> Path:
 @contextmanager
 def open_memory(settings: Settings) -> Iterator[tuple[Database, Audit]]:
     """Open the database for writing, with its audit, whose head is published at the end; see `Database` for what it raises."""
+    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # it holds what people wrote
     with Database(database_path(settings)) as db:
         audit = Audit(settings.data_folder / _KEY, settings.data_folder / _HEAD)
         try:
@@ -31,40 +32,49 @@ def open_memory(settings: Settings) -> Iterator[tuple[Database, Audit]]:
             audit.publish_head(db)
 
 
-def back_up(settings: Settings, db: Database, target: Path) -> None:
+def back_up(settings: Settings, db: Database, target: Path) -> list[int]:
     """Copy all that a data folder needs to go on: the database, the audit's key and head, the adapters of the releases.
 
     Written aside and renamed, so that a backup that exists is whole; to restore it, put it in the place of the data folder.
 
+    Returns:
+        The releases whose adapters were not there to copy.
+
     Raises:
         BackupExistsError: something is at the target already.
-        DiskFullError: no room; nothing is left behind.
+        DiskFullError, BackupError: it could not be copied; nothing is left behind.
     """
     if target.exists():
         raise BackupExistsError(target)
     aside = target.with_name(f".{target.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True, mode=0o700)
     try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True, mode=0o700)
         db.back_up(aside / database_path(settings).name)
         shutil.copy2(settings.data_folder / _KEY, aside / _KEY)
         if (settings.data_folder / _HEAD).exists():  # it is not there before the first row
             shutil.copy2(settings.data_folder / _HEAD, aside / _HEAD)
-        for release in releases.list_releases(db.read()):
-            if release.run_id is not None:
-                _copy_run(settings.data_folder / "runs" / release.run_id, aside / "runs" / release.run_id)
+        missing = _copy_adapters(settings, db, aside)
         aside.replace(target)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise BackupError(target, error) from error
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+    return missing
 
 
-def _copy_run(run: Path, target: Path) -> None:
-    """Copy what a release is served from; texts that were trained stay behind."""
-    for name in _RUN_PARTS:
-        source = run / name
-        if source.is_dir():
-            shutil.copytree(source, target / name)
-        elif source.exists():
-            target.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target / name)
+def _copy_adapters(settings: Settings, db: Database, target: Path) -> list[int]:
+    """Copy what the releases are served from; texts that were trained stay behind. Return the releases that have nothing to copy."""
+    missing = []
+    for release in releases.list_releases(db.read()):
+        if release.run_id is None:
+            continue
+        source, copy = (folder / "runs" / release.run_id for folder in (settings.data_folder, target))
+        if not (source / "adapter").is_dir():
+            missing.append(release.version)
+            continue
+        shutil.copytree(source / "adapter", copy / "adapter")
+        shutil.copy2(source / "run.json", copy / "run.json")
+    return missing

@@ -50,6 +50,7 @@ def test_settings_are_frozen() -> None:
     ("name", "value"),
     [
         ("SCHEDULE_CRON", "at night"),
+        ("SCHEDULE_CRON", "0 0 30 2 *"),
         ("SCHEDULE_ZONE", "Mars/Olympus"),
         ("APPROVALS_REQUIRED", "3"),
         ("QUIET_FROM", "25:00"),

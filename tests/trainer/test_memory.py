@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,9 @@ from assistant.settings import Settings
 from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.errors import BackupExistsError
+from feedback_db.training_records import RequestKind
+from tests.trainer.supervision.supervising import approve_all, ask, has_ended, make_supervisor, open_world, tick_until
+from trainer.errors import BackupError
 from trainer.memory import back_up, database_path, open_memory
 
 
@@ -36,10 +40,31 @@ def test_a_backup_never_replaces_anything(settings: Settings, memory: tuple[Data
 
 
 def test_a_backup_that_fails_leaves_nothing_behind(settings: Settings, memory: tuple[Database, Audit], tmp_path: Path) -> None:
-    (settings.data_folder / "audit.key").unlink()
-    with pytest.raises(OSError, match=r"audit\.key"):
+    key = (settings.data_folder / "audit.key").rename(tmp_path / "data" / "lost")
+    with pytest.raises(BackupError, match=r"audit\.key"):
         back_up(settings, memory[0], tmp_path / "copy")
+    key.rename(settings.data_folder / "audit.key")
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_backup_holds_the_adapters_and_says_which_are_missing(tmp_path: Path) -> None:
+    settings = Settings(data_folder=tmp_path / "data")
+    with open_world(settings.data_folder) as db:
+        approve_all(db)
+        supervisor = make_supervisor(db)
+        audit = Audit(settings.data_folder / "audit.key", settings.data_folder / "audit.head")
+        ask(db, RequestKind.TRAIN)
+        tick_until(supervisor, lambda: has_ended(db))
+        assert back_up(settings, db, tmp_path / "whole") == []
+        (adapter,) = (settings.data_folder / "runs").glob("*/adapter")
+        assert sorted(path.name for path in (tmp_path / "whole" / "runs" / adapter.parent.name).iterdir()) == ["adapter", "run.json"]
+        shutil.rmtree(adapter)
+        assert back_up(settings, db, tmp_path / "part") == [1]
+        assert audit.find_fault(db.read()) is None
+
+
+def test_the_data_folder_is_its_owners_alone(settings: Settings, memory: tuple[Database, Audit]) -> None:
+    assert settings.data_folder.stat().st_mode & 0o077 == 0
 
 
 def test_the_database_lies_in_the_data_folder(settings: Settings) -> None:
