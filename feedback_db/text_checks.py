@@ -13,9 +13,17 @@ from enum import StrEnum
 from feedback_db.errors import EmptyTextError, HostileTextError, TextTooLongError
 
 _CHAT_TOKEN = re.compile(r"<\|[^<>|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>", re.IGNORECASE)
-# Joiners and the variation selectors belong to emoji and to several scripts; a soft hyphen and the rest only hide something.
-_ALLOWED_FORMAT = frozenset("\u200c\u200d")
 _ALLOWED_CONTROL = frozenset("\n\t")
+# They shape or fill the letters of several scripts, and emoji: joiners, fillers of Hangul and Khmer, variation selectors. Beside plain
+# letters they only hide something, as a soft hyphen and the rest do anywhere.
+_SHAPING = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u200c\u200d\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
+_SHAPING_RUN = re.compile(f"[{_SHAPING}]+")
+_MOST_SHAPING = 2  # a variation selector and a joiner, as between the parts of an emoji
+_PLAIN_SCRIPTS = ("LATIN ", "GREEK ", "CYRILLIC ")
+_BLANK = re.compile(rf"[\s\u2800{_SHAPING}]")
+# England, Scotland and Wales are the only flags spelt in tags, which are hidden anywhere else.
+_TAGS_OF_REGIONS = ("".join(chr(0xE0000 + ord(letter)) for letter in region) for region in ("gbeng", "gbsct", "gbwls"))
+_TAGGED_FLAG = re.compile(f"\U0001f3f4(?:{'|'.join(_TAGS_OF_REGIONS)})\U000e007f")
 
 
 class PersonalDataKind(StrEnum):
@@ -48,31 +56,43 @@ def check_text(text: str, *, what: str, max_chars: int) -> str:
         max_chars: the longest text allowed, in characters.
 
     Raises:
-        EmptyTextError: nothing is left.
+        EmptyTextError: nothing is left that shows.
         TextTooLongError: it is longer than allowed.
         HostileTextError: it holds a chat template's tokens, or invisible, bidirectional or control characters.
     """
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
-    if not text:
+    if all(_BLANK.match(char) or _is_hidden(char) for char in text):
         raise EmptyTextError(what)
     if len(text) > max_chars:
         raise TextTooLongError(what, max_chars, len(text))
     token = _CHAT_TOKEN.search(text)
     if token is not None:
         raise HostileTextError(what, f"the control token '{token[0]}'")
-    for char in text:
-        if _is_hidden(char):
-            raise HostileTextError(what, f"the invisible character U+{ord(char):04X} ({unicodedata.name(char, 'a control character')})")
+    hidden = _find_hidden(text)
+    if hidden is not None:
+        raise HostileTextError(what, f"the invisible character U+{ord(hidden):04X} ({unicodedata.name(hidden, 'a control character')})")
     return text
+
+
+def _find_hidden(text: str) -> str | None:
+    """Return the first character that hides, be it always or where it stands; None if there is none."""
+    text = _TAGGED_FLAG.sub("\U0001f3f4", text)
+    for run in _SHAPING_RUN.finditer(text):
+        if len(run[0]) > _MOST_SHAPING or (_is_plain(text[run.start() - 1 : run.start()]) and _is_plain(text[run.end() : run.end() + 1])):
+            return run[0][0]
+    return next((char for char in text if _is_hidden(char)), None)
+
+
+def _is_plain(char: str) -> bool:
+    """Say whether a character needs no shaping: ASCII, a letter of a script whose letters stand alone, or the text's edge."""
+    return char.isascii() or unicodedata.name(char, "").startswith(_PLAIN_SCRIPTS)
 
 
 def _is_hidden(char: str) -> bool:
     category = unicodedata.category(char)
     if category == "Cc":
         return char not in _ALLOWED_CONTROL
-    if category == "Cf":
-        return char not in _ALLOWED_FORMAT
-    return category in {"Cs", "Co", "Cn", "Zl", "Zp"}
+    return category in {"Cf", "Cs", "Co", "Cn", "Zl", "Zp"} and _SHAPING_RUN.match(char) is None
 
 
 def find_personal_data(text: str) -> list[Mark]:

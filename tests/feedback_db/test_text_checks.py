@@ -10,7 +10,28 @@ def checked(text: str) -> str:
     return check_text(text, what="a corrected reply", max_chars=200)
 
 
-@pytest.mark.parametrize("text", ["Press 'Reset'.", "Grüße, 你好, שלום", "👩‍👩‍👧 family 🏳️‍🌈", "one\n\ttwo", "a < b | c > d", "می‌خواهم"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Press 'Reset'.",
+        "Grüße, 你好, שלום",
+        "one\n\ttwo",
+        "a < b | c > d",
+        "👩‍👩‍👧 family 🏳️‍🌈",
+        "❤️ and ☎︎",
+        "press 1️⃣ or #️⃣, then *️⃣",
+        "🇩🇪 🏴‍☠️ 🏴󠁧󠁢󠁥󠁮󠁧󠁿 🏴󠁧󠁢󠁳󠁣󠁴󠁿 🏴󠁧󠁢󠁷󠁬󠁳󠁿",
+        "👩🏽‍❤️‍💋‍👨🏿",
+        "می‌خواهم",
+        "فایل PDF\u200cها",  # noqa: RUF001  Persian
+        "क्‍ष and क्‌ष",
+        "ශ්‍රී ලංකා",
+        "葛\U000e0100城",
+        "ᄀ\u1160 is half a syllable",
+        "ᠮᠣᠩᠭᠣᠯ ᠪᠢ\u180bᠴᠢᠭ",
+        "⠓⠑⠇⠇⠕⠀⠀⠀⠺⠕⠗⠇⠙",
+    ],
+)
 def test_honest_text_of_any_language_passes(text: str) -> None:
     assert checked(text) == text
 
@@ -38,14 +59,46 @@ def test_characters_that_nobody_sees_are_refused_by_number(char: str) -> None:
         checked(f"pay{char}pal")
 
 
+@pytest.mark.parametrize("char", ["\u200c", "\u200d", "\ufe00", "\ufe0f", "\U000e0100", "\u034f", "\u3164", "\u1160", "\u17b4", "\u180b"])
+@pytest.mark.parametrize(
+    "text", ["pay{}pal", "1{}2", "a{}1", "pay{0}{0}pal", "paypal{}.com", "paypal {}", "{}paypal", "café{}s", "да{}", "π{}r"]
+)
+def test_what_shapes_letters_is_refused_where_none_need_it(text: str, char: str) -> None:
+    with pytest.raises(HostileTextError, match=f"U\\+{ord(char):04X}"):
+        checked(text.format(char))
+
+
+@pytest.mark.parametrize("hidden", ["\ufe00\ufe01\ufe02", "\U000e0158\U000e0155\U000e015c\U000e015f", "\u200d\u200c\u200d\u200c"])
+def test_a_message_in_invisible_characters_is_refused_wherever_it_stands(hidden: str) -> None:
+    for text in (f"😀{hidden}", f"葛{hidden}城", f"می{hidden}خواهم"):
+        with pytest.raises(HostileTextError, match="invisible"):
+            checked(text)
+
+
+@pytest.mark.parametrize("tags", ["\U000e0068\U000e0069", "\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067"])
+def test_tags_spell_no_more_than_a_flag(tags: str) -> None:
+    with pytest.raises(HostileTextError, match="TAG LATIN"):
+        checked(f"🏴{tags}")
+
+
 def test_too_long_a_text_is_told_the_limit_and_its_length() -> None:
     with pytest.raises(TextTooLongError, match=r"at most 200 characters. Found 201"):
         checked("x" * 201)
 
 
-def test_nothing_is_refused() -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n ",
+        "\u00a0\u3000",
+        *"\u3164\u2800\u034f\u115f\u1160\u17b4\u17b5\uffa0\u200b\u200d\ufe0f\U000e0041",
+        "\u3164 \u2800\u200d" * 3,
+    ],
+)
+def test_what_shows_nothing_is_refused(text: str) -> None:
     with pytest.raises(EmptyTextError, match="nothing but blanks"):
-        checked(" \n ")
+        checked(text)
 
 
 @given(st.text(max_size=80))
