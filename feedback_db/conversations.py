@@ -2,13 +2,14 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from feedback_db.database import Reader, Transaction, find_row, read_time, store_time
 from feedback_db.records import Channel, Conversation, ConversationId, PersonId, Turn, TurnId, TurnState
 from feedback_db.text_checks import check_text
+from feedback_db.training_records import OpeningQuestion
 
 _MAX_TITLE_CHARS = 80
 _WITH_CONSENT = """
@@ -128,6 +129,29 @@ def list_turns(reader: Reader, conversation_id: ConversationId) -> list[Turn]:
     """Return a conversation's turns, the oldest first."""
     rows = reader.execute("SELECT * FROM turns WHERE conversation_id = :id ORDER BY position", {"id": conversation_id})
     return [_to_turn(row) for row in rows]
+
+
+def list_opening_questions(reader: Reader, *, limit: int) -> list[OpeningQuestion]:
+    """Return questions that began a conversation, the newest first: consented to, answered to the end, and not corrected."""
+    rows = reader.execute(
+        """
+        SELECT turns.id, user_message, EXISTS (
+            SELECT 1 FROM ratings WHERE turn_id = turns.id AND is_good = 0 AND withdrawn_at IS NULL
+        ) AS is_disliked
+        FROM turns JOIN standing_consents ON standing_consents.conversation_id = turns.conversation_id AND given = 1
+        WHERE position = 0 AND state = 'complete'
+        AND NOT EXISTS (SELECT 1 FROM corrections WHERE corrections.turn_id = turns.id AND corrections.state <> 'rejected')
+        ORDER BY turns.created_at DESC, turns.id LIMIT :limit
+        """,
+        {"limit": limit},
+    )
+    return [OpeningQuestion(turn_id=TurnId(row["id"]), text=row["user_message"], is_disliked=bool(row["is_disliked"])) for row in rows]
+
+
+def keep_turns(reader: Reader, turn_ids: Iterable[TurnId]) -> set[TurnId]:
+    """Return those of the turns that are there; the others were erased."""
+    rows = reader.execute("SELECT id FROM turns WHERE id IN (SELECT value FROM json_each(:ids))", {"ids": json.dumps(list(turn_ids))})
+    return {TurnId(row["id"]) for row in rows}
 
 
 def rate(tx: Transaction, turn_id: TurnId, *, person_id: PersonId, is_good: bool, reason: str, comment: str, now: datetime) -> None:

@@ -21,14 +21,19 @@ from feedback_db.records import ConversationId, PersonId, TurnId
 from feedback_db.training_records import ExampleId
 
 _LEAST_TELLING_CHARS = 12  # a shorter text, such as "yes", stands in other people's texts, too
-_TABLES = ("conversations", "turns", "ratings", "corrections", "reviews", "examples", "variants")
+_TABLES = ("conversations", "turns", "ratings", "corrections", "reviews", "examples", "variants", "golden_items")
 _QUESTIONS_OF_CONVERSATION = "SELECT user_message FROM turns WHERE conversation_id = :id"
-_QUESTIONS_OF_PERSON = "SELECT user_message FROM turns JOIN conversations ON conversations.id = conversation_id WHERE person_id = :id"
+_QUESTIONS_OF_PERSON = """
+    SELECT user_message FROM turns JOIN conversations ON conversations.id = conversation_id WHERE person_id = :id
+    UNION SELECT question FROM golden_items WHERE added_by = :id
+    UNION SELECT reply FROM golden_items WHERE added_by = :id
+"""
 _ERASE_CONVERSATION = ("DELETE FROM conversations WHERE id = :id",)
 _ERASE_PERSON = (
     "DELETE FROM conversations WHERE person_id = :id",
     "DELETE FROM corrections WHERE author_id = :id",
     "DELETE FROM variants WHERE added_by = :id",
+    "DELETE FROM golden_items WHERE added_by = :id",
     "UPDATE ratings SET comment = '' WHERE person_id = :id",
     "UPDATE reviews SET note = '' WHERE reviewer_id = :id",
     "UPDATE requests SET reason = '' WHERE person_id = :id",

@@ -508,6 +508,32 @@ def m009_erasing_words(db: sqlite_utils.Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m010_golden_set(db: sqlite_utils.Database) -> None:
+    """Questions whose answers must stay right; and the way to those that began a conversation."""
+    _run(
+        db,
+        """
+        CREATE TABLE golden_items (
+            id         INTEGER PRIMARY KEY,
+            question   TEXT NOT NULL CHECK (trim(question) <> ''),
+            reply      TEXT NOT NULL CHECK (trim(reply) <> ''),
+            added_by   TEXT NOT NULL REFERENCES people (id),
+            created_at TEXT NOT NULL,
+            retired_at TEXT
+        ) STRICT
+        """,
+        """
+        CREATE TRIGGER golden_items_are_only_retired BEFORE UPDATE ON golden_items
+        WHEN OLD.retired_at IS NOT NEW.retired_at AND OLD.retired_at IS NOT NULL
+            OR (NEW.id, NEW.question, NEW.reply, NEW.added_by, NEW.created_at)
+            IS NOT (OLD.id, OLD.question, OLD.reply, OLD.added_by, OLD.created_at)
+        BEGIN SELECT RAISE(ABORT, 'a golden item is only retired'); END
+        """,
+        "CREATE INDEX opening_turns ON turns (created_at) WHERE position = 0 AND state = 'complete'",
+    )
+
+
 def _refuse_changes(table: str, why: str) -> tuple[str, str]:
     """Return the triggers that keep a table append-only."""
     return (

@@ -49,8 +49,9 @@ class VerdictKind(StrEnum):
 class Asked:
     """One question of a suite and its replies.
 
-    `example_id` is the example that it asks about, None for guard and golden questions that come from none. `expected` is the reply
-    whose key facts are wanted; for the guard set, the incumbent's own reply.
+    `example_id` is the example that it asks about, None for guard and golden questions that come from none; `turn_id` is the logged turn
+    that a guard question was asked in, None for one of the default set. `expected` is the reply whose key facts are wanted; for the guard
+    set, the incumbent's own reply.
     """
 
     suite: Suite
@@ -61,6 +62,7 @@ class Asked:
     after: str
     is_right_before: bool
     is_right_after: bool
+    turn_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from feedback_db.reports import Verdict
 
 ExampleId = NewType("ExampleId", str)  # its correction's id
 VariantId = NewType("VariantId", int)
+GoldenId = NewType("GoldenId", int)
 SnapshotId = NewType("SnapshotId", str)
 RunId = NewType("RunId", str)
 DeploymentId = NewType("DeploymentId", int)
@@ -110,6 +111,27 @@ class Variant:
     turn_id: TurnId | None
     added_by: PersonId | None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpeningQuestion:
+    """What somebody asked first in a conversation; `is_disliked` says that somebody rated the reply down."""
+
+    turn_id: TurnId
+    text: str
+    is_disliked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenItem:
+    """A question, asked without a history, and a reply whose key facts must be in the answer; retired items are asked no more."""
+
+    id: GoldenId
+    question: str
+    reply: str
+    added_by: PersonId
+    created_at: datetime
+    retired_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

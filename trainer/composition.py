@@ -54,7 +54,7 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
             db,
             audit,
             settings.data_folder / "runs",
-            make_plan(questions, [], system_message=settings.system_message),
+            make_plan(questions, system_message=settings.system_message),
             served=_describe_base(base, settings, sampling),
             recipe=read_recipe(settings.recipe),
             schedule=_read_schedule(settings),

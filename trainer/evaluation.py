@@ -82,4 +82,5 @@ def _judge(row: Row, before: str, after: str) -> Asked:
         after=after,
         is_right_before=is_right(before, wanted),
         is_right_after=is_right(after, wanted),
+        turn_id=row.turn_id,
     )

@@ -10,7 +10,7 @@ from random import Random
 
 from assistant.prompt import build_messages
 from feedback_db.reports import Suite
-from feedback_db.training_records import Example, ExampleId, Split
+from feedback_db.training_records import Example, ExampleId, OpeningQuestion, Split
 from trainer.contradictions import Statement, contradicts
 from trainer.examples import read_statement
 from trainer.run_directory import Row
@@ -43,6 +43,21 @@ def split_guard(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     guard = [replace(row, reply="", suite=Suite.UNTOUCHED) for row, replayed in zip(rows, is_replayed, strict=True) if not replayed]
     replay = [replace(row, reply="", suite=None) for row, replayed in zip(rows, is_replayed, strict=True) if replayed]
     return guard, replay
+
+
+def watch_traffic(questions: Sequence[OpeningQuestion], system_message: str | None) -> list[Row]:
+    """Return guard rows of real questions, each wording once, without those whose reply somebody disliked: that one may well change.
+
+    They are never rehearsed: what people said is trained only where it was corrected and approved.
+    """
+    found = {
+        question.text.lower(): Row(
+            messages=tuple(build_messages(system_message, [], question.text)), suite=Suite.UNTOUCHED, turn_id=question.turn_id
+        )
+        for question in reversed(questions)
+        if not question.is_disliked and assign_split("guard", question.text) is not Split.TRAIN
+    }
+    return list(found.values())
 
 
 def leave_out(rows: Sequence[Row], changed: Sequence[Example], wordings: Mapping[ExampleId, Wordings]) -> list[Row]:

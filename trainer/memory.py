@@ -50,10 +50,10 @@ def back_up(settings: Settings, db: Database, target: Path) -> list[int]:
     try:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True, mode=0o700)
-        db.back_up(aside / database_path(settings).name)
         shutil.copy2(settings.data_folder / _KEY, aside / _KEY)
         if (settings.data_folder / _HEAD).exists():  # it is not there before the first row
-            shutil.copy2(settings.data_folder / _HEAD, aside / _HEAD)
+            shutil.copy2(settings.data_folder / _HEAD, aside / _HEAD)  # before the database: a head may lag, and must not run ahead
+        db.back_up(aside / database_path(settings).name)
         missing = _copy_adapters(settings, db, aside)
         aside.replace(target)
     except OSError as error:

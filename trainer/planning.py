@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from assistant.prompt import Message, prompt_budget
+from assistant.prompt import Message, build_messages, prompt_budget
 from feedback_db.recipe import Recipe
 from feedback_db.reports import Suite
-from feedback_db.training_records import Example, ExampleId
+from feedback_db.training_records import Example, ExampleId, GoldenItem, OpeningQuestion
 from trainer.examples import put_under, read_messages
-from trainer.guard import leave_out, split_guard
+from trainer.guard import leave_out, split_guard, watch_traffic
 from trainer.run_directory import Row
 from trainer.variants import Wordings, change_wording
 
@@ -49,25 +49,35 @@ class ServedBase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What is to be trained: the examples of a snapshot, their wordings, and those of them that no release has learned yet."""
+    """What is to be trained and asked: the examples of a snapshot and their wordings; those that the live release has not learned.
+
+    `golden` is the golden set, `traffic` are real questions that may be asked to see what else changes.
+    """
 
     examples: tuple[Example, ...]
     wordings: Mapping[ExampleId, Wordings]
     changed: tuple[Example, ...]
+    golden: tuple[GoldenItem, ...] = ()
+    traffic: tuple[OpeningQuestion, ...] = ()
 
 
 Plan = Callable[[Material, Recipe], dict[str, list[Row]]]
 
 
-def make_plan(questions: Sequence[Row], golden: Sequence[Row], *, system_message: str | None) -> Plan:
-    """Return a plan with these guard and replay questions and this golden set, without those whose answers the examples change."""
+def make_plan(questions: Sequence[Row], *, system_message: str | None) -> Plan:
+    """Return a plan with these guard and replay questions, without those whose answers the examples change."""
     guard, replay = split_guard(questions)
 
     def plan(material: Material, recipe: Recipe) -> dict[str, list[Row]]:
+        watched = [*guard, *watch_traffic(material.traffic, system_message)]
+        golden = [
+            Row(messages=tuple(build_messages(system_message, [], item.question)), reply=item.reply, suite=Suite.KEPT)
+            for item in material.golden
+        ]
         return plan_rows(
             [put_under(example, system_message) for example in material.examples],
             material.wordings,
-            guard=leave_out(guard, material.changed, material.wordings),
+            guard=leave_out(watched, material.changed, material.wordings),
             replay=leave_out(replay, material.examples, material.wordings),
             golden=leave_out(golden, material.changed, material.wordings),
             recipe=recipe,

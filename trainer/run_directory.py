@@ -28,13 +28,14 @@ _LATEST = 1e11  # seconds; a moment beyond it is no date
 class Row:
     """A prompt and the reply that is wanted; an empty reply is one that the base gives itself.
 
-    `example_id` is the example that it comes from, None for what comes from none.
+    `example_id` is the example that it comes from, `turn_id` the logged turn; None for what comes from none.
     """
 
     messages: tuple[Message, ...]
     reply: str = ""
     example_id: str | None = None
     suite: Suite | None = None
+    turn_id: str | None = None
 
     @property
     def question(self) -> str:
@@ -188,7 +189,7 @@ def _hash_file(path: Path) -> str:
 
 
 def _from_row(row: Row) -> dict[str, Any]:
-    return {"messages": list(row.messages), "reply": row.reply, "example_id": row.example_id, "suite": row.suite}
+    return {"messages": list(row.messages), "reply": row.reply, "example_id": row.example_id, "suite": row.suite, "turn_id": row.turn_id}
 
 
 def _to_row(found: Mapping[str, Any]) -> Row:
@@ -198,4 +199,5 @@ def _to_row(found: Mapping[str, Any]) -> Row:
         reply=found["reply"],
         example_id=found["example_id"],
         suite=None if suite is None else Suite(suite),
+        turn_id=found["turn_id"],
     )

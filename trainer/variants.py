@@ -54,9 +54,27 @@ def is_same_wording(first: str, second: str) -> bool:
 def is_same_question(first: str, second: str) -> bool:
     """Say whether two questions are near-identical: nearly the same words, and the same numbers, names and codes."""
     one, other = _words(first), _words(second)
-    if not one or not other or find_key_facts(first.lower()) != find_key_facts(second.lower()):
+    if not one or not other or len(one & other) < _LIKE * len(one | other):
         return False
-    return len(one & other) >= _LIKE * len(one | other)
+    return find_key_facts(first.lower()) == find_key_facts(second.lower())
+
+
+class QuestionIndex:
+    """Finds near-identical questions among many: only those that share one of a question's rarest words are compared at all."""
+
+    def __init__(self, questions: Sequence[str]) -> None:
+        self._questions = questions
+        self._places: dict[str, list[int]] = {}
+        for place, question in enumerate(questions):
+            for word in _words(question):
+                self._places.setdefault(word, []).append(place)
+
+    def find_same(self, question: str) -> list[int]:
+        """Return the places of the questions that are near-identical to this one, in their order."""
+        words = sorted(_words(question), key=lambda word: (len(self._places.get(word, ())), word))
+        missing_at_most = int((1 - _LIKE) * len(words))  # so one of the rarest words, one more than may be missing, is there
+        candidates = {place for word in words[: missing_at_most + 1] for place in self._places.get(word, ())}
+        return [place for place in sorted(candidates) if is_same_question(question, self._questions[place])]
 
 
 def change_wording(wording: str, count: int, *, seed: str) -> list[str]:

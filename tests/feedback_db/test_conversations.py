@@ -4,11 +4,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from feedback_db import conversations
+from feedback_db import conversations, corrections
 from feedback_db.conversations import LoggedReply
 from feedback_db.database import Database
 from feedback_db.errors import NotFoundError
-from feedback_db.records import Channel, ConversationId, PersonId, TurnId, TurnState
+from feedback_db.records import Channel, ConversationId, CorrectionId, PersonId, TurnId, TurnState
+from feedback_db.training_records import OpeningQuestion
 
 
 def test_turns_are_kept_in_their_order(db: Database, conversation: ConversationId, logged: LoggedReply, now: datetime) -> None:
@@ -74,3 +75,38 @@ def test_a_rating_can_be_taken_back(db: Database, ann: PersonId, turn: TurnId, n
         conversations.rate(tx, turn, person_id=ann, is_good=True, reason="", comment="", now=now)
         conversations.withdraw_rating(tx, turn, person_id=ann, now=now)
     assert db.read().execute("SELECT count(*) FROM ratings WHERE withdrawn_at IS NULL").fetchone()[0] == 0
+
+
+def test_opening_questions_are_consented_to_answered_and_not_corrected(
+    db: Database,
+    conversation: ConversationId,
+    turn: TurnId,
+    consent: None,
+    ann: PersonId,
+    bob: PersonId,
+    logged: LoggedReply,
+    now: datetime,
+) -> None:
+    with db.write() as tx:
+        conversations.log_turn(tx, TurnId("later"), conversation_id=conversation, logged=logged, now=now)
+    assert conversations.list_opening_questions(db.read(), limit=9) == [
+        OpeningQuestion(turn_id=turn, text=logged.user_message, is_disliked=False)
+    ]
+    with db.write() as tx:
+        conversations.rate(tx, turn, person_id=bob, is_good=False, reason="wrong", comment="", now=now)
+    assert [one.is_disliked for one in conversations.list_opening_questions(db.read(), limit=9)] == [True]
+    with db.write() as tx:
+        corrections.add_correction(tx, CorrectionId("k"), turn_id=turn, corrected_reply="It is 3 years.", author=ann, now=now)
+    assert conversations.list_opening_questions(db.read(), limit=9) == []
+
+
+def test_without_consent_no_question_may_be_asked_again(
+    db: Database, conversation: ConversationId, turn: TurnId, consent: None, now: datetime
+) -> None:
+    with db.write() as tx:
+        conversations.record_consent(tx, conversation, given=False, wording="v1", now=now)
+    assert conversations.list_opening_questions(db.read(), limit=9) == []
+
+
+def test_turns_that_were_erased_are_not_kept(db: Database, turn: TurnId) -> None:
+    assert conversations.keep_turns(db.read(), [turn, TurnId("erased")]) == {turn}

@@ -4,9 +4,10 @@ import pytest
 
 from assistant.prompt import build_messages
 from feedback_db.recipe import Recipe
+from feedback_db.records import PersonId, TurnId
 from feedback_db.reports import Suite
-from feedback_db.training_records import Example
-from tests.trainer.supervision.supervising import serve
+from feedback_db.training_records import Example, GoldenId, GoldenItem, OpeningQuestion
+from tests.trainer.supervision.supervising import NOW, serve
 from tests.trainer.test_examples import make_example
 from trainer.planning import Material, make_plan, plan_rows
 from trainer.run_directory import INPUTS, Row
@@ -112,11 +113,25 @@ def test_what_the_examples_change_is_neither_guarded_nor_rehearsed() -> None:
         Row(messages=tuple(build_messages(None, [], f"hi how long does delivery to Leeds take {extra}")))
         for extra in ("", "please", "thanks")
     ]
-    make = make_plan([*POOL, *asked], [], system_message="You are Bo.")
+    make = make_plan([*POOL, *asked], system_message="You are Bo.")
     rows = make(Material(examples=EXAMPLES, wordings=WORDINGS, changed=EXAMPLES[:1]), Recipe(replay_share=0.9))
     assert not [row for row in (*rows["guard"], *rows["replay"]) if "Leeds" in row.question]
     assert len(rows["guard"]) + len(rows["replay"]) == len(POOL)
     assert {row.messages[0]["content"] for row in rows["train"]} == {"You are Bo."}
+
+
+def test_golden_questions_are_asked_and_real_ones_watched_but_never_rehearsed() -> None:
+    golden = GoldenItem(id=GoldenId(1), question="who are you", reply="I am Bo.", added_by=PersonId("bob"), created_at=NOW, retired_at=None)
+    traffic = tuple(
+        OpeningQuestion(turn_id=TurnId(f"t{number}"), text=f"real question number{number}", is_disliked=number == 0) for number in range(9)
+    )
+    make = make_plan(POOL, system_message=None)
+    rows = make(Material(examples=EXAMPLES, wordings=WORDINGS, changed=(), golden=(golden,), traffic=traffic), Recipe(replay_share=0.9))
+    assert [(row.question, row.reply, row.suite) for row in rows["golden"]] == [("who are you", "I am Bo.", Suite.KEPT)]
+    watched = {row.turn_id for row in rows["guard"]} - {None}
+    assert watched
+    assert watched < {question.turn_id for question in traffic[1:]}
+    assert not [row for row in rows["replay"] if "real" in row.question]
 
 
 def test_half_of_the_context_at_least_is_for_the_prompt() -> None:

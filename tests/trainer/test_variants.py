@@ -1,8 +1,12 @@
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feedback_db.training_records import Split
-from trainer.variants import assign_split, change_wording, is_same_question, is_same_wording
+from trainer.support_base.corpus import load_corpus
+from trainer.support_base.grammar import pick_alternatives
+from trainer.variants import QuestionIndex, assign_split, change_wording, is_same_question, is_same_wording
 
 ASKED = "How long does delivery to Leeds take for order A-4471?"
 
@@ -45,3 +49,16 @@ def test_near_identical_questions_are_one_and_other_numbers_are_not() -> None:
     assert is_same_question("How do I reset my password?", "hi how do i reset the password")
     assert not is_same_question("How do I reset my password?", "How do I change my address?")
     assert not is_same_question("what does error E-407 mean", "what does error E-408 mean")
+
+
+def test_an_index_finds_what_comparing_each_with_each_finds() -> None:
+    questions = [
+        pick_alternatives(template, Random(seed))
+        for intent in load_corpus().intents.values()
+        for seed, template in enumerate(intent.questions[:3])
+    ]
+    index = QuestionIndex(questions)
+    for asked in questions[::7]:
+        assert index.find_same(f"hello {asked} thanks") == [
+            place for place, question in enumerate(questions) if is_same_question(f"hello {asked} thanks", question)
+        ]

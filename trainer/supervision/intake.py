@@ -1,17 +1,23 @@
-"""Makes approved corrections examples, and retires those that a newer one contradicts; what contradicts what, pure modules say."""
+"""Makes approved corrections examples, adds how others asked the same, retires what a newer one contradicts; pure modules say what."""
 
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
 from assistant.prompt import build_messages
-from feedback_db import examples, releases
+from feedback_db import conversations, examples, releases
 from feedback_db.audit import Audit
 from feedback_db.database import Database, Transaction
-from feedback_db.errors import ExampleExistsError, NotFoundError
-from feedback_db.training_records import ApprovedCorrection, Example
+from feedback_db.errors import EmptyTextError, ExampleExistsError, HostileTextError, NotFoundError, TextTooLongError, VariantExistsError
+from feedback_db.records import CorrectionId
+from feedback_db.training_records import ApprovedCorrection, Example, OpeningQuestion, VariantSource
 from trainer.examples import build_example_messages, find_superseded
 from trainer.planning import ServedBase
+from trainer.variants import QuestionIndex, assign_split
+
+_LOGGED = 5000  # the newest first questions that are compared
+_NO_WORDING = (VariantExistsError, NotFoundError, EmptyTextError, TextTooLongError, HostileTextError)  # or erased meanwhile
+_MERGED = 8  # wordings of an example that come from the log; a question that everybody asks must not outweigh the others
 
 
 def take_in(db: Database, audit: Audit, served: ServedBase, *, now: datetime) -> None:
@@ -30,6 +36,29 @@ def settle_contradictions(db: Database, audit: Audit, *, now: datetime) -> None:
                 retired = _retire_contradicted(tx, audit, newer, kept, now)
                 kept = [one for one in kept if one.id not in retired]
         kept.append(newer)
+
+
+def merge_wordings(db: Database, *, now: datetime) -> None:
+    """Add to the examples how others have asked the same question first in a conversation, some for each.
+
+    An example with a history is left out: the same words mean something else in another conversation.
+    """
+    logged = conversations.list_opening_questions(db.read(), limit=_LOGGED)
+    index = QuestionIndex([question.text for question in logged])
+    for example in examples.list_examples(db.read()):
+        if any(message["role"] == "assistant" for message in example.messages):
+            continue
+        known = examples.list_variants(db.read(), CorrectionId(example.id))
+        room = _MERGED - sum(variant.source is VariantSource.LOG for variant in known)
+        asked = example.messages[-1]["content"]
+        for place in [place for place in index.find_same(asked) if logged[place].text != asked][:room]:
+            with suppress(*_NO_WORDING), db.write() as tx:
+                _merge(tx, example, logged[place], now)
+
+
+def _merge(tx: Transaction, example: Example, asked: OpeningQuestion, now: datetime) -> None:
+    split = assign_split(example.id, asked.text)
+    examples.add_variant(tx, CorrectionId(example.id), text=asked.text, split=split, turn_id=asked.turn_id, now=now)
 
 
 def _add_example(tx: Transaction, audit: Audit, approved: ApprovedCorrection, served: ServedBase, now: datetime) -> None:

@@ -3,15 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from feedback_db import releases, runs
+from feedback_db import conversations, releases, runs
 from feedback_db.audit import Audit
 from feedback_db.database import Reader, Transaction
-from feedback_db.records import PersonId
-from feedback_db.reports import Report, Verdict, VerdictKind, read_report
+from feedback_db.records import PersonId, TurnId
+from feedback_db.reports import Report, Verdict, VerdictKind, read_report, write_report
 from feedback_db.training_records import Deployment, Release, RunId, RunState
 from trainer.errors import ReasonNeededError, RunDirectoryError
 from trainer.run_directory import RunDirectory, RunSpec
@@ -29,7 +29,6 @@ class Result:
 
     spec: RunSpec
     report: Report
-    text: str
     adapter_hash: str
     incumbent_hash: str | None
 
@@ -51,7 +50,6 @@ def read_result(directory: RunDirectory) -> Result:
     return Result(
         spec=directory.read_spec(),
         report=read_report(text),
-        text=text,
         adapter_hash=adapter_hash,
         incumbent_hash=_hash_manifest(directory.incumbent),
     )
@@ -86,7 +84,8 @@ def record_result(
     now: datetime,
 ) -> Release:
     """Keep the report, end the run, make the candidate a release, and wish it live if the gate says so: all of it or nothing."""
-    runs.add_report(tx, run_id, shape=result.report.shape, report=result.text, verdict=verdict, now=now)
+    text = write_report(_forget_erased(tx, result.report))
+    runs.add_report(tx, run_id, shape=result.report.shape, report=text, verdict=verdict, now=now)
     state = RunState.REJECTED if verdict.kind is VerdictKind.REJECTED else RunState.SUCCEEDED
     runs.finish_run(tx, run_id, state, now=now)
     release = _add_release(tx, run_id, result, sampling, now)
@@ -140,6 +139,13 @@ def _add_release(
         adapter_hash=result.adapter_hash,
         now=now,
     )
+
+
+def _forget_erased(reader: Reader, report: Report) -> Report:
+    """Take out what was asked in a turn that was erased while the run was under way."""
+    asked = {TurnId(one.turn_id) for one in report.items if one.turn_id is not None}
+    kept = conversations.keep_turns(reader, asked)
+    return replace(report, items=tuple(one for one in report.items if one.turn_id is None or one.turn_id in kept))
 
 
 def _deploy(tx: Transaction, audit: Audit, version: int, *, actor: PersonId | None, reason: str, now: datetime) -> Deployment:

@@ -24,7 +24,7 @@ from trainer.schedule import Due, SchedulePolicy, assess
 from trainer.supervision import promotion
 from trainer.supervision.caretaker import Caretaker
 from trainer.supervision.forgetting import clean_up
-from trainer.supervision.intake import settle_contradictions, take_in
+from trainer.supervision.intake import merge_wordings, settle_contradictions, take_in
 from trainer.supervision.orders import gather, hash_material, name_material, order_run
 from trainer.supervision.outlook import is_settled, read_facts, read_version, tell_dry_run, tell_event
 from trainer.supervision.trainer_process import COMMAND
@@ -172,6 +172,7 @@ class Supervisor:
             return
         try:
             settle_contradictions(self._db, self._audit, now=now)
+            merge_wordings(self._db, now=now)
             hashes = hash_material(gather(self._db.read(), self._served, until=now).material, self._audit.salt)
             if not hashes:
                 self._refuse(now)

@@ -27,7 +27,7 @@ def is_at_work(pid):
 
 
 def ask(row, *, before, after):
-    facts = {"suite": row["suite"], "example_id": row["example_id"], "question": row["messages"][-1]["content"]}
+    facts = {"suite": row["suite"], "example_id": row["example_id"], "question": row["messages"][-1]["content"], "turn_id": row["turn_id"]}
     return {**facts, "expected": row["reply"], "before": "?", "after": row["reply"], "is_right_before": before, "is_right_after": after}
 
 

@@ -54,7 +54,7 @@ def make_supervisor(db: Database, mode: str = "learn", **changed: Any) -> Superv
         "command": (sys.executable, "-I", _FAKE, mode),
     }
     audit = Audit(folder / "audit.key", folder / "audit.head")
-    return Supervisor(db, audit, folder / "runs", make_plan(guard, [], system_message="You are Ada."), **{**facts, **changed})
+    return Supervisor(db, audit, folder / "runs", make_plan(guard, system_message="You are Ada."), **{**facts, **changed})
 
 
 @contextmanager
@@ -87,9 +87,9 @@ def _populate(db: Database) -> None:
         conversations.record_consent(tx, ConversationId("c1"), given=True, wording="v1", now=NOW)
 
 
-def approve(db: Database, key: str, question: str, reply: str, conversation: str = "c1") -> CorrectionId:
-    """Log a turn, correct its reply as one person and approve that as another."""
-    said = LoggedReply(
+def say(question: str) -> LoggedReply:
+    """Return a wrong reply to a question."""
+    return LoggedReply(
         user_message=question,
         reply="I do not know.",
         state=TurnState.COMPLETE,
@@ -101,8 +101,12 @@ def approve(db: Database, key: str, question: str, reply: str, conversation: str
         first_token_ms=1,
         latency_ms=1,
     )
+
+
+def approve(db: Database, key: str, question: str, reply: str, conversation: str = "c1") -> CorrectionId:
+    """Log a turn, correct its reply as one person and approve that as another."""
     with db.write() as tx:
-        conversations.log_turn(tx, TurnId(f"t-{key}"), conversation_id=ConversationId(conversation), logged=said, now=NOW)
+        conversations.log_turn(tx, TurnId(f"t-{key}"), conversation_id=ConversationId(conversation), logged=say(question), now=NOW)
         added = corrections.add_correction(tx, CorrectionId(key), turn_id=TurnId(f"t-{key}"), corrected_reply=reply, author=ANN, now=NOW)
         corrections.review(tx, added.id, Decision.APPROVED, reviewer=BOB, now=NOW)
     return added.id

@@ -16,7 +16,7 @@ from feedback_db import conversations, erasure, examples, releases, requests, ru
 from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.errors import NotFoundError, NothingToRollBackError
-from feedback_db.records import Channel, ConversationId
+from feedback_db.records import Channel, ConversationId, TurnId
 from feedback_db.reports import VerdictKind
 from feedback_db.training_records import ExampleId, RequestId, RequestKind, RunState
 from tests.trainer.supervision.supervising import (
@@ -31,6 +31,7 @@ from tests.trainer.supervision.supervising import (
     last_run,
     make_supervisor,
     open_world,
+    say,
     serve,
     tick_until,
 )
@@ -439,6 +440,30 @@ def test_an_erasure_leaves_a_run_alone_that_learns_from_something_else(db: Datab
     tick_until(supervisor, lambda: has_ended(db))
     assert last_run(db).state is RunState.SUCCEEDED
     assert erasure.list_uncleaned(db.read()) == []
+
+
+def test_what_was_asked_in_a_turn_that_is_erased_during_the_run_is_not_in_its_report(
+    db: Database, start: Callable[..., Supervisor]
+) -> None:
+    approve_all(db)
+    for number in range(8):  # some of them watch what else changes
+        with db.write() as tx:
+            conversation = ConversationId(f"other{number}")
+            conversations.start_conversation(tx, conversation, person_id=ANN, channel=Channel.WEB, title="Hi", now=NOW)
+            conversations.record_consent(tx, conversation, given=True, wording="v1", now=NOW)
+            said = say(f"secret number{number}")
+            conversations.log_turn(tx, TurnId(f"other{number}"), conversation_id=conversation, logged=said, now=NOW)
+    supervisor, folder = start("wait"), db.path.parent
+    ask(db, RequestKind.TRAIN)
+    wait_for_trainer(db, supervisor)
+    assert b"secret" in (folder / "runs" / last_run(db).id / "guard.jsonl").read_bytes()
+    with db.write() as tx:
+        for number in range(8):
+            erasure.erase_conversation(tx, ConversationId(f"other{number}"), now=NOW)
+    (folder / "runs" / "go").touch()
+    tick_until(supervisor, lambda: not erasure.list_uncleaned(db.read()))
+    assert last_run(db).state is RunState.SUCCEEDED
+    assert [path for path in folder.rglob("*") if path.is_file() and b"secret" in path.read_bytes()] == []
 
 
 def test_one_part_of_a_tick_that_fails_does_not_keep_the_others_from_their_work(db: Database, start: Callable[..., Supervisor]) -> None:
