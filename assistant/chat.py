@@ -8,7 +8,7 @@ from typing import Any
 from assistant.engine.live import LiveAssistant
 from assistant.engine.rendering import count_prompt_tokens
 from assistant.engine.reply import FinishReason, Outcome, Reply, Sampling
-from assistant.errors import AssistantError
+from assistant.errors import AssistantError, NothingServedError
 from assistant.prompt import Message, build_messages, prompt_budget, trim_history
 from feedback_db import conversations, releases
 from feedback_db.conversations import LoggedReply
@@ -98,12 +98,16 @@ def answer(
     Raises:
         NotFoundError: there is no such conversation, or it is somebody else's.
         EmptyTextError, TextTooLongError, HostileTextError: the message cannot be answered as it is.
+        NothingServedError: no release has been swapped in yet.
         ContextFullError: the message alone fills the base's context.
         TemplateRefusedError, AssistantClosedError: see `LiveAssistant.stream`.
     """
     conversations.find_conversation(db.read(), conversation_id, owner=person_id)
     message = check_text(user_message, what="a message", max_chars=MAX_MESSAGE_CHARS)
-    release = releases.find_release(db.read(), live.status().version)
+    version = live.status().version
+    if version is None:
+        raise NothingServedError
+    release = releases.find_release(db.read(), version)
     sampling = read_sampling(release)
     messages = build_prompt(live, release, list_history(db, conversation_id), message, max_tokens=sampling.max_tokens)
     reply = live.stream(messages, sampling, version=release.version, deadline_s=deadline_s)

@@ -108,19 +108,42 @@ class SettingsError(AssistantError):
         super().__init__("The settings cannot be used. " + " ".join(problems))
 
 
-class AdapterCorruptError(AssistantError):
+class ReleaseRefusedError(AssistantError):
+    """Base class of what keeps a release from being served however often it is tried."""
+
+
+class ReleaseMismatchError(ReleaseRefusedError):
+    """A release is of another base, or its adapter is another one; None is no adapter."""
+
+    def __init__(self, version: int, what: str, expected: str | None, found: str | None) -> None:
+        super().__init__(
+            f"Expected the {what} of release {version}: {expected or 'none'}. Found {found or 'none'}. "
+            "Start Errata with the base of that release, restore its adapter from a backup, or choose another release."
+        )
+
+
+class AdapterCorruptError(ReleaseRefusedError):
     """An adapter's files are not what was trained."""
 
     def __init__(self, folder: Path, why: str) -> None:
         super().__init__(f"Expected a whole adapter in '{folder}'. Found damage: {why}. Restore the folder from a backup, or train again.")
 
 
-class AdapterRefusedError(AssistantError):
+class AdapterRefusedError(ReleaseRefusedError):
     """An adapter is whole and cannot be served on this base."""
 
     def __init__(self, folder: Path, why: str) -> None:
         super().__init__(
             f"Expected an adapter in '{folder}' that this base can serve. Found that {why}. Train again, or choose another release."
+        )
+
+
+class NothingServedError(AssistantError):
+    """A reply was asked for before any release was swapped in."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Expected a release that is served. Found none yet. Wait a moment; if it stays so, see why the deployed one was refused."
         )
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from assistant.engine.base_model import load_base_model
-from assistant.engine.live import LiveAssistant
+from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.rendering import count_prompt_tokens
 from assistant.engine.reply import Sampling
 from assistant.errors import AssistantError
@@ -25,6 +25,7 @@ class TerminalChat:
         self._console = console
         self._base = load_base_model(settings.base or BUNDLED_BASE, device=settings.device)
         self._live = LiveAssistant(self._base)
+        self._live.swap_to(make_bare_release(self._base))
         self._history: list[tuple[str, str]] = []
 
     def run(self) -> None:

@@ -9,19 +9,42 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import LoraConfig
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
+from torch import Tensor
 
 from assistant.errors import AdapterCorruptError, AdapterRefusedError
+from assistant.plain_text import is_valid_unicode
 
 WEIGHTS, CONFIG, CARD, MANIFEST = "adapter_model.safetensors", "adapter_config.json", "README.md", "manifest.json"
-MAX_RANK = 256
+MAX_RANK, MAX_ALPHA = 256, 1024
 _SHAPE = 1
+_WRAPPING = "base_model.model."  # peft's names for a base's layers begin with it
+_DTYPES = frozenset({torch.float32, torch.float16, torch.bfloat16})
+# Of a configuration, what is read elsewhere, and what has no say in a reply: which layers are adapted tell the tensors themselves.
+_SILENT = frozenset(
+    {
+        "r",
+        "lora_alpha",
+        "lora_dropout",
+        "target_modules",
+        "exclude_modules",
+        "layers_to_transform",
+        "layers_pattern",
+        "base_model_name_or_path",
+        "revision",
+        "task_type",
+        "inference_mode",
+        "auto_mapping",
+        "peft_version",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +63,17 @@ class Lineage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
-    """A verified adapter folder; `hash` is that of its manifest and so names its exact content."""
+    """A verified adapter, as its folder was read; `hash` is that of its manifest and so names its exact content.
+
+    `scale` times B times A is what it adds to a linear layer; `layers` holds A and B by the layer's name in the base.
+    """
 
     folder: Path
     hash: str
     lineage: Lineage
     rank: int
+    scale: float
+    layers: Mapping[str, tuple[Tensor, Tensor]] = field(repr=False, compare=False)  # (rank, in_features), (out_features, rank)
 
 
 def write_adapter(folder: Path, write_files: Callable[[Path], None], lineage: Lineage) -> Adapter:
@@ -69,27 +97,27 @@ def write_adapter(folder: Path, write_files: Callable[[Path], None], lineage: Li
 
 
 def verify_adapter(folder: Path, *, revision: str | None = None) -> Adapter:
-    """Check a folder from the manifest to the last tensor and return what it holds.
+    """Read a folder once, check it from the manifest to the last number, and return what was read.
 
     Args:
         folder: the adapter's folder.
         revision: the base revision that it must have been trained on; None leaves that open.
 
     Raises:
-        AdapterCorruptError: a file is missing, truncated or changed, or a tensor is missing or not finite.
+        AdapterCorruptError: a file is missing, truncated or changed, or says what no adapter says.
         AdapterRefusedError: it is whole, and of a kind or for a base that cannot be served.
     """
-    manifest = _read_json(folder, MANIFEST)
-    lineage = _read_lineage(folder, manifest)
-    for name, expected in sorted(manifest["files"].items()):
-        if hash_file(folder / name) != expected:
-            raise AdapterCorruptError(folder, f"{name} is missing, cut short or changed since it was trained")
+    manifest = _read_file(folder, MANIFEST)
+    hashes, lineage = _read_manifest(folder, _parse(folder, MANIFEST, manifest))
+    files = {name: _read_file(folder, name) for name in sorted(hashes)}
+    for name, content in files.items():
+        if hashlib.sha256(content).hexdigest() != hashes[name]:
+            raise AdapterCorruptError(folder, f"{name} is cut short or changed since it was trained")
     if revision is not None and lineage.revision != revision:
         raise AdapterRefusedError(folder, f"it was trained on revision {lineage.revision} of {lineage.base}, and {revision} is served")
-    config = _read_json(folder, CONFIG)
-    _check_kind(folder, config)
-    _check_tensors(folder, config)
-    return Adapter(folder=folder, hash=hash_file(folder / MANIFEST), lineage=lineage, rank=int(config["r"]))
+    rank, alpha = _read_kind(folder, _parse(folder, CONFIG, files[CONFIG]))
+    layers = _read_layers(folder, files[WEIGHTS], rank)
+    return Adapter(folder=folder, hash=hashlib.sha256(manifest).hexdigest(), lineage=lineage, rank=rank, scale=alpha / rank, layers=layers)
 
 
 def hash_file(path: Path) -> str:
@@ -100,57 +128,88 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
+def _read_file(folder: Path, name: str) -> bytes:
     try:
-        found = json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AdapterCorruptError(folder, f"{name} cannot be read ({error})") from error
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise AdapterCorruptError(folder, f"{name} is missing or cannot be read ({error.strerror})") from error
+
+
+def _parse(folder: Path, name: str, content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise AdapterCorruptError(folder, f"{name} is no JSON ({error})") from error
     if not isinstance(found, dict):
         raise AdapterCorruptError(folder, f"{name} is no JSON object")
     return found
 
 
-def _read_lineage(folder: Path, manifest: Mapping[str, Any]) -> Lineage:
+def _read_manifest(folder: Path, manifest: Mapping[str, Any]) -> tuple[dict[str, object], Lineage]:
+    """Return the hashes of the files, and the lineage."""
     if manifest.get("shape") != _SHAPE:
-        raise AdapterRefusedError(folder, f"its manifest is of shape {manifest.get('shape')}, and {_SHAPE} is read")
+        raise AdapterRefusedError(folder, f"its manifest is of another shape than {_SHAPE}, the one that is read")
+    hashes, lineage = manifest.get("files"), manifest.get("lineage")
+    if not isinstance(hashes, dict) or set(hashes) != {WEIGHTS, CONFIG, CARD}:
+        raise AdapterCorruptError(folder, f"the manifest names other files than {WEIGHTS}, {CONFIG} and {CARD}")
+    if not isinstance(lineage, dict) or not _is_lineage(lineage):
+        raise AdapterCorruptError(folder, "the manifest's lineage is incomplete, or of other types")
+    return hashes, Lineage(**lineage)
+
+
+def _is_lineage(found: Mapping[str, object]) -> bool:
+    """Tell whether all of a lineage is there, and nothing else; its texts are quoted in sentences, so they must be texts."""
+    texts = {name: value for name, value in found.items() if name != "recipe" and (name, value) != ("system_message", None)}
+    return (
+        set(found) == {field.name for field in fields(Lineage)}
+        and isinstance(found["recipe"], dict)
+        and all(isinstance(text, str) and is_valid_unicode(text) for text in texts.values())
+    )
+
+
+def _read_kind(folder: Path, config: Mapping[str, Any]) -> tuple[int, float]:
+    """Return rank and alpha, admitting plain LoRA only: two small matrices beside each linear layer, and nothing else.
+
+    Plain is what peft's own configuration says where nobody has chosen anything.
+    """
+    plain = asdict(LoraConfig())
+    rank: Any = config.get("r")
+    alpha: Any = config.get("lora_alpha")
+    if config.get("peft_type") != plain["peft_type"]:
+        raise AdapterRefusedError(folder, "it is no LoRA adapter")
+    for key in sorted(config.keys() - _SILENT):
+        if config[key] != plain.get(key):
+            raise AdapterRefusedError(folder, f"it is no plain LoRA adapter, as its {key!a:.60} says")
+    if not (type(rank) is int and 1 <= rank <= MAX_RANK):
+        raise AdapterRefusedError(folder, f"its rank is not between 1 and {MAX_RANK}")
+    if not (type(alpha) in {int, float} and 0 < alpha <= MAX_ALPHA):
+        raise AdapterRefusedError(folder, f"its alpha is not between 0 and {MAX_ALPHA}")
+    return rank, alpha
+
+
+def _read_layers(folder: Path, weights: bytes, rank: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the two matrices of each adapted layer; both must be there, in the promised rank and of finite numbers."""
     try:
-        if set(manifest["files"]) != {WEIGHTS, CONFIG, CARD}:
-            raise AdapterCorruptError(folder, f"the manifest names {', '.join(manifest['files'])}")
-        return Lineage(**manifest["lineage"])
-    except (KeyError, TypeError) as error:
-        raise AdapterCorruptError(folder, f"the manifest is incomplete ({error})") from error
-
-
-def _check_kind(folder: Path, config: Mapping[str, Any]) -> None:
-    """Admit plain LoRA only: its effect is a product of two small matrices beside each linear layer, which a slot can hold."""
-    problems = {
-        "it is no LoRA adapter": config.get("peft_type") != "LORA",
-        "it uses DoRA": bool(config.get("use_dora")),
-        "it trains biases": config.get("bias", "none") != "none",
-        "it replaces whole modules": bool(config.get("modules_to_save")),
-        f"its rank is not between 1 and {MAX_RANK}": not (isinstance(config.get("r"), int) and 1 <= config["r"] <= MAX_RANK),
-    }
-    for problem, is_found in problems.items():
-        if is_found:
-            raise AdapterRefusedError(folder, problem)
-
-
-def _check_tensors(folder: Path, config: Mapping[str, Any]) -> None:
-    """Check that each adapted layer has both of its matrices, in the promised rank, and that every number is finite."""
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except (SafetensorError, OSError) as error:
+        tensors = load(weights)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise AdapterCorruptError(folder, f"{WEIGHTS} cannot be read ({error})") from error
-    layers = {name.rpartition(".lora_")[0] for name in tensors}
-    wanted = {f"{layer}.lora_{side}.weight" for layer in layers for side in "AB"}
-    if not tensors or set(tensors) != wanted:
-        odd = sorted(set(tensors) ^ wanted)
+    layers = {name.removeprefix(_WRAPPING).rpartition(".lora_")[0] for name in tensors}
+    matrices = {layer: (f"{_WRAPPING}{layer}.lora_A.weight", f"{_WRAPPING}{layer}.lora_B.weight") for layer in sorted(layers)}
+    odd = sorted(set(tensors) ^ {name for pair in matrices.values() for name in pair})
+    if odd or not tensors:
         raise AdapterCorruptError(folder, f"{len(odd)} tensors are missing or too many, among them {odd[0]}" if odd else "no tensors")
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise AdapterCorruptError(folder, f"{name} holds numbers that are not finite")
-        if tensor.shape[0 if ".lora_A." in name else 1] != config["r"]:
-            raise AdapterCorruptError(folder, f"{name} is of shape {tuple(tensor.shape)}, and the rank is {config['r']}")
+    for name, tensor in sorted(tensors.items()):
+        _check_tensor(folder, name, tensor, rank)
+    return {layer: (tensors[down], tensors[up]) for layer, (down, up) in matrices.items()}
+
+
+def _check_tensor(folder: Path, name: str, tensor: Tensor, rank: int) -> None:
+    if tensor.dtype not in _DTYPES:
+        raise AdapterCorruptError(folder, f"{name} holds numbers of {tensor.dtype}")
+    if tensor.ndim != 2 or tensor.shape[0 if name.endswith(".lora_A.weight") else 1] != rank:
+        raise AdapterCorruptError(folder, f"{name} is of shape {tuple(tensor.shape)}, and the rank is {rank}")
+    if not torch.isfinite(tensor).all():
+        raise AdapterCorruptError(folder, f"{name} holds numbers that are not finite")
 
 
 def _sync(path: Path) -> None:

@@ -1,7 +1,7 @@
 """The live assistant: one thread owns the model; everybody else asks it for replies and swaps through a queue.
 
 The sentence that must be true: a reply is written by one release from its first token to its last, and it says which. A reply is bound to
-a release when it is asked for; the thread sets that release's adapter before the first token and does nothing else until the last. This
+a release's adapter when it is asked for; the thread applies that adapter before the first token and does nothing else until the last. This
 first form writes one reply after the other, so a swap waits for the reply in flight, and replies wait for each other.
 """
 
@@ -9,7 +9,6 @@ import itertools
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,12 +16,12 @@ from threading import Lock, Thread
 from typing import Any
 
 import torch
-from peft import PeftModel
 from transformers import StoppingCriteria, TextStreamer
 
-from assistant.engine.adapter_files import verify_adapter
+from assistant.engine.adapter_files import Adapter, verify_adapter
+from assistant.engine.adapter_layers import FittedAdapter, apply_adapter, fit_adapter
 from assistant.engine.base_model import BaseModel, is_out_of_memory, shorten_error
-from assistant.engine.rendering import render_prompt
+from assistant.engine.rendering import hash_template, render_prompt
 from assistant.engine.reply import FinishReason, Reply, Sampling
 from assistant.errors import (
     AdapterRefusedError,
@@ -31,45 +30,63 @@ from assistant.errors import (
     ContextFullError,
     GenerationError,
     NoMemoryError,
+    NothingServedError,
+    ReleaseMismatchError,
     ReleaseNotLoadedError,
 )
 from assistant.prompt import Message, build_messages
 
 _PROBE = build_messages(None, [], "Hello")
 _PROBE_TOKENS = 4
-_KEPT_RELEASES = 4  # adapters that stay loaded, so that going back to one takes no time
+_KEPT_RELEASES = 4  # that stay loaded beside the live one, for replies whose prompt was built for one of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedRelease:
-    """What the engine needs of a release: its number and the folder of its adapter, None for the bare base."""
+    """What the engine needs of a release: its number, what identifies the base it belongs to, the folder and the hash of its adapter.
+
+    Both of the latter are None for the bare base.
+    """
 
     version: int
-    adapter: Path | None
+    revision: str
+    quantisation: str
+    template_hash: str
+    adapter: Path | None = None
+    adapter_hash: str | None = None
+
+
+def make_bare_release(base: BaseModel, version: int = 0) -> ServedRelease:
+    """Return the release of a base without an adapter."""
+    return ServedRelease(
+        version=version, revision=base.revision, quantisation=base.quantisation, template_hash=hash_template(base.tokenizer)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What the engine does: the live release, all that are loaded, replies waiting or being written."""
+    """What the engine does: the live release (None before the first swap), all that are loaded, replies waiting or being written."""
 
-    version: int
+    version: int | None
     loaded: tuple[int, ...]
     replies: int
 
 
 @dataclass(slots=True)
 class _Job:
-    """A reply to write, and the prompt's ids."""
+    """A reply to write, the prompt's ids, and the adapter that it is bound to."""
 
     reply: Reply
     ids: list[int]
+    adapter: FittedAdapter
 
 
 @dataclass(slots=True)
 class _Load:
-    """A release to load; the future is done once it is live."""
+    """A release to load, and its verified adapter, None for the bare base; the future is done once it is live."""
 
     release: ServedRelease
+    adapter: Adapter | None
     done: "Future[None]" = field(default_factory=Future)
 
 
@@ -77,14 +94,12 @@ class LiveAssistant:
     """Serves one base and, of its releases, the live one and some before it. Close it, or use it as a context manager."""
 
     def __init__(self, base: BaseModel) -> None:
-        """Serve a base; version 0, the bare base, is live until something is swapped in: do that before the first reply."""
+        """Serve releases of a base; there is none until one is swapped in."""
         self.base = base
-        self._model: Any = base.model  # wrapped by peft with the first adapter
-        self._live = 0
-        self._loaded: dict[int, Path | None] = {0: None}  # the oldest first
-        self._pinned: dict[int, int] = {}
+        self._live: int | None = None
+        self._loaded: dict[int, FittedAdapter] = {}  # the oldest first
         self._replies: dict[int, Reply] = {}
-        self._lock = Lock()  # over the four above
+        self._lock = Lock()  # over the three above
         self._numbers = itertools.count(1)
         self._jobs: SimpleQueue[_Job | _Load | None] = SimpleQueue()
         self._closed = False
@@ -118,6 +133,7 @@ class LiveAssistant:
         Raises:
             ContextFullError: the prompt leaves no room for a reply.
             TemplateRefusedError: the chat template cannot show these messages.
+            NothingServedError: no release has been swapped in yet.
             ReleaseNotLoadedError: that version is not loaded.
             AssistantClosedError: the assistant has been closed.
         """
@@ -127,13 +143,14 @@ class LiveAssistant:
         with self._lock:
             if self._closed:
                 raise AssistantClosedError
+            if self._live is None:
+                raise NothingServedError
             chosen = self._live if version is None else version
             if chosen not in self._loaded:
                 raise ReleaseNotLoadedError(chosen, sorted(self._loaded))
             reply = Reply(next(self._numbers), chosen, sampling, len(ids), deadline_s)
-            self._pinned[chosen] = self._pinned.get(chosen, 0) + 1
             self._replies[reply.id] = reply
-            self._jobs.put(_Job(reply, ids))
+            self._jobs.put(_Job(reply, ids, self._loaded[chosen]))
         return reply
 
     def cancel(self, reply_id: int) -> None:
@@ -146,17 +163,17 @@ class LiveAssistant:
     def swap_to(self, release: ServedRelease) -> float:
         """Make a release the live one for all replies asked for from now on; return how long it took, in milliseconds.
 
-        Its files are verified before anything touches the model, and it must answer a probe; a refused release leaves the old one serving.
+        It must be of the loaded base, its files are read once and verified, and it must answer a probe with what was read; a refused
+        release leaves the old one serving.
 
         Raises:
-            AdapterCorruptError, AdapterRefusedError: it cannot be served.
+            ReleaseMismatchError, AdapterCorruptError, AdapterRefusedError: it cannot be served.
             NoMemoryError: there is no room for it.
+            GenerationError: the bare base fails on the probe.
             AssistantClosedError: the assistant has been closed.
         """
         started = time.perf_counter()
-        if release.adapter is not None:
-            verify_adapter(release.adapter, revision=self.base.revision)
-        load = _Load(release)
+        load = _Load(release, self._verify(release))
         with self._lock:
             if self._closed:
                 raise AssistantClosedError
@@ -179,71 +196,52 @@ class LiveAssistant:
         for reply in list(self._replies.values()):  # asked for before the end and not begun
             reply.end(FinishReason.FAILED, 0, AssistantClosedError())
 
-    def _load(self, load: _Load) -> None:
-        version, folder = load.release.version, load.release.adapter
+    def _verify(self, release: ServedRelease) -> Adapter | None:
+        """Compare all that identifies a release with what is there, and return its adapter as it was read."""
+        loaded = make_bare_release(self.base)
+        for what, expected, found in (
+            ("base revision", release.revision, loaded.revision),
+            ("quantisation", release.quantisation, loaded.quantisation),
+            ("chat template", release.template_hash, loaded.template_hash),
+        ):
+            if expected != found:
+                raise ReleaseMismatchError(release.version, what, expected, found)
+        adapter = None if release.adapter is None else self._read_adapter(release.adapter)
+        found_hash = None if adapter is None else adapter.hash
+        if release.adapter_hash != found_hash:
+            raise ReleaseMismatchError(release.version, "adapter", release.adapter_hash, found_hash)
+        return adapter
+
+    def _read_adapter(self, folder: Path) -> Adapter:
         try:
-            if version not in self._loaded:
-                self._add_adapter(version, folder)
-            self._probe(version, folder)
+            return verify_adapter(folder, revision=self.base.revision)
+        except (MemoryError, RuntimeError) as error:  # torch's classes for exhausted memory are RuntimeErrors
+            raise _explain(error, folder, self.base) from error
+
+    def _load(self, load: _Load) -> None:
+        try:
+            fitted = [] if load.adapter is None else fit_adapter(self.base.model, load.adapter)
+            self._probe(fitted)
         except Exception as error:  # noqa: BLE001  the thread's outermost frame: whoever asked for the swap raises it
-            load.done.set_exception(_explain(error, folder, self.base))
-            if version not in self._loaded:
-                self._try_drop(version)
+            load.done.set_exception(_explain(error, load.release.adapter, self.base))
             return
         with self._lock:
-            self._loaded.pop(version, None)  # the newest last
-            self._loaded[version] = folder
-            self._live = version
-            superfluous = [old for old in self._loaded if old not in {0, version} and not self._pinned.get(old)][:-_KEPT_RELEASES]
-            for old in superfluous:
+            self._live = load.release.version
+            self._loaded.pop(self._live, None)
+            for old in list(self._loaded)[:-_KEPT_RELEASES]:
                 del self._loaded[old]
+            self._loaded[self._live] = fitted
         load.done.set_result(None)
-        for old in superfluous:
-            self._try_drop(old)
 
-    def _add_adapter(self, version: int, folder: Path | None) -> None:
-        if folder is None:
-            return
-        if isinstance(self._model, PeftModel):
-            self._model.load_adapter(str(folder), adapter_name=_name(version))
-        else:
-            self._model = PeftModel.from_pretrained(self._model, str(folder), adapter_name=_name(version)).eval()
-
-    def _try_drop(self, version: int) -> None:
-        """Let go of an adapter; one that cannot be dropped costs memory, and must not cost the thread."""
-        with suppress(Exception):
-            self._drop_adapter(version)
-
-    def _drop_adapter(self, version: int) -> None:
-        if not isinstance(self._model, PeftModel) or _name(version) not in self._model.peft_config:
-            return
-        if len(self._model.peft_config) > 1:
-            self._model.delete_adapter(_name(version))
-        else:  # peft keeps the last one; the base without any is the base as it was loaded
-            wrapped: Any = self._model
-            self._model = wrapped.unload()
-
-    def _select(self, version: int, folder: Path | None) -> None:
-        """Have the next tokens written by a release."""
-        if not isinstance(self._model, PeftModel):
-            return
-        tuner: Any = self._model.base_model
-        if folder is None:
-            tuner.disable_adapter_layers()
-        else:
-            tuner.enable_adapter_layers()
-            tuner.set_adapter(_name(version))
-
-    def _probe(self, version: int, folder: Path | None) -> None:
-        """Have a release say a few tokens, all of them from finite numbers."""
-        self._select(version, folder)
+    def _probe(self, adapter: FittedAdapter) -> None:
+        """Have an adapter say a few tokens, all of them from finite numbers."""
         ids = torch.tensor([render_prompt(self.base.tokenizer, _PROBE)], device=self.base.device)
-        for _ in range(_PROBE_TOKENS):
-            with torch.inference_mode():
-                logits = self._model(input_ids=ids, logits_to_keep=1).logits
-            if not torch.isfinite(logits).all():
-                raise AdapterRefusedError(folder or Path(self.base.name), "its probe reply is made of numbers that are not finite")
-            ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
+        with apply_adapter(adapter), torch.inference_mode():
+            for _ in range(_PROBE_TOKENS):
+                logits = self.base.model(input_ids=ids, logits_to_keep=1).logits
+                if not torch.isfinite(logits).all():
+                    raise FloatingPointError("the numbers of its probe reply are not finite")
+                ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
 
     def _write(self, job: _Job) -> None:
         """Write one reply from its first token to its last."""
@@ -251,24 +249,24 @@ class LiveAssistant:
         try:
             finish = reply.why_stop()
             if finish is None:
-                self._select(reply.version, self._loaded[reply.version])
-                finish = self._generate(job, counted)
+                with apply_adapter(job.adapter):
+                    finish = self._generate(job, counted)
             reply.end(finish, counted.tokens)
         except Exception as error:  # noqa: BLE001  the thread's outermost frame: the reader raises it
             reply.end(FinishReason.FAILED, counted.tokens, _explain(error, None, self.base))
         finally:
             with self._lock:
                 del self._replies[reply.id]
-                self._pinned[reply.version] -= 1
 
     def _generate(self, job: _Job, counted: "_Counter") -> FinishReason:
         prompt = torch.tensor([job.ids], device=self.base.device)  # (1, length)
         room = min(job.reply.sampling.max_tokens, self.base.context_tokens - len(job.ids))
         streamer = _Pieces(self.base.tokenizer, job.reply)
+        model: Any = self.base.model
         if job.reply.sampling.temperature > 0:
             torch.manual_seed(job.reply.sampling.seed)
         with torch.inference_mode():
-            out = self._model.generate(
+            out = model.generate(
                 input_ids=prompt,
                 attention_mask=torch.ones_like(prompt),
                 max_new_tokens=room,
@@ -317,16 +315,11 @@ def _choose(sampling: Sampling) -> dict[str, Any]:
     return {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
 
 
-def _name(version: int) -> str:
-    """Name a release's adapter; a number is never used twice, so no cache can mistake one for another."""
-    return f"release-{version}"
-
-
 def _explain(error: Exception, folder: Path | None, base: BaseModel) -> AssistantError:
     if isinstance(error, AssistantError):
         return error
     if is_out_of_memory(error):
         return NoMemoryError("a reply" if folder is None else "an adapter", str(base.device))
     if folder is not None:
-        return AdapterRefusedError(folder, f"peft cannot load it: {shorten_error(error)}")
+        return AdapterRefusedError(folder, f"it failed ({shorten_error(error)})")
     return GenerationError(shorten_error(error))

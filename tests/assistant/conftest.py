@@ -61,7 +61,7 @@ def add_trained_release() -> Callable[..., Release]:
     from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, Role, TurnId, TurnState
     from feedback_db.training_records import ExampleId, RunId, RunState, SnapshotId
 
-    def add(db: Database, live: Release, run_id: str) -> Release:
+    def add(db: Database, live: Release, run_id: str, adapter_hash: str = "h") -> Release:
         ann, bob = PersonId(f"ann of {run_id}"), PersonId(f"bob of {run_id}")
         talk, turn, correction = ConversationId(f"c of {run_id}"), TurnId(f"t of {run_id}"), CorrectionId(f"k of {run_id}")
         logged = conversations.LoggedReply(
@@ -100,7 +100,7 @@ def add_trained_release() -> Callable[..., Release]:
                 system_message=live.system_message,
                 sampling=live.sampling,
                 run_id=RunId(run_id),
-                adapter_hash="h",
+                adapter_hash=adapter_hash,
                 now=NOW,
             )
 

@@ -6,9 +6,9 @@ import pytest
 
 from assistant.chat import Answer, answer
 from assistant.engine.base_model import BaseModel, load_base_model
-from assistant.engine.live import LiveAssistant
+from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.reply import Sampling
-from assistant.errors import GenerationError
+from assistant.errors import GenerationError, NothingServedError
 from assistant.hot_swap import deploy_base
 from feedback_db import conversations, people
 from feedback_db.database import Database
@@ -27,6 +27,7 @@ def base(tiny_base: Path) -> BaseModel:
 @pytest.fixture
 def live(base: BaseModel) -> Iterator[LiveAssistant]:
     with LiveAssistant(base) as assistant:
+        assistant.swap_to(make_bare_release(base))
         yield assistant
 
 
@@ -53,6 +54,12 @@ def test_a_reply_is_logged_with_the_release_that_wrote_it(db: Database, live: Li
     assert (turn.user_message, turn.reply, turn.version, turn.state) == ("hi", said.strip(), 0, TurnState.COMPLETE)
     assert turn.prompt_tokens > 0
     assert turn.reply_tokens > 0
+
+
+def test_before_the_first_swap_a_message_is_refused_and_not_logged(db: Database, base: BaseModel) -> None:
+    with LiveAssistant(base) as live, pytest.raises(NothingServedError):
+        ask(db, live, "hi")
+    assert conversations.list_turns(db.read(), TALK) == []
 
 
 def test_an_answer_that_is_closed_before_its_end_is_logged_as_stopped(db: Database, live: LiveAssistant) -> None:

@@ -75,3 +75,11 @@ def test_a_reply_limit_beyond_the_context_does_not_forget_the_conversation(tiny_
     chat = Chat(str(tiny_base), max_reply_tokens=8000)
     chat.say(["one", "two"], [["yes"], ["no"]], monkeypatch)
     assert chat.prompts[1][1:] == ["one", "yes", "two"]
+
+
+def test_the_chat_serves_the_bare_base(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = Chat(str(tiny_base), max_reply_tokens=8)
+    monkeypatch.setattr("sys.stdin", io.StringIO("hi\n"))
+    chat.session.run()
+    assert "Errata >" in chat.printed.getvalue()
+    assert "Expected" not in chat.printed.getvalue()

@@ -1,13 +1,17 @@
+import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from assistant.engine.adapter_files import WEIGHTS
+from assistant.engine.adapter_files import MANIFEST, WEIGHTS, Adapter, hash_file, verify_adapter
 from assistant.engine.base_model import BaseModel, load_base_model
-from assistant.engine.live import LiveAssistant, ServedRelease
+from assistant.engine.live import LiveAssistant, ServedRelease, make_bare_release
 from assistant.engine.rendering import count_prompt_tokens
 from assistant.engine.reply import FinishReason, Reply, Sampling
 from assistant.errors import (
@@ -17,6 +21,8 @@ from assistant.errors import (
     ContextFullError,
     GenerationError,
     NoMemoryError,
+    NothingServedError,
+    ReleaseMismatchError,
     ReleaseNotLoadedError,
 )
 from assistant.prompt import build_messages
@@ -34,7 +40,12 @@ def base(tiny_base: Path) -> BaseModel:
 @pytest.fixture
 def live(base: BaseModel) -> Iterator[LiveAssistant]:
     with LiveAssistant(base) as assistant:
+        assistant.swap_to(make_bare_release(base))
         yield assistant
+
+
+def release(base: BaseModel, version: int, folder: Path) -> ServedRelease:
+    return replace(make_bare_release(base, version), adapter=folder, adapter_hash=hash_file(folder / MANIFEST))
 
 
 def read(reply: Reply) -> str:
@@ -43,6 +54,7 @@ def read(reply: Reply) -> str:
 
 def test_a_reply_comes_in_pieces(bundled_base: BaseModel) -> None:
     with LiveAssistant(bundled_base) as live:
+        live.swap_to(make_bare_release(bundled_base))
         pieces = list(live.stream(build_messages(None, [], "how do i reset my password?"), Sampling(max_tokens=60)))
     assert len(pieces) > 3
     assert "password" in "".join(pieces)
@@ -58,6 +70,14 @@ def test_a_reply_tells_how_it_went(live: LiveAssistant) -> None:
     assert reply.outcome.finish in {FinishReason.COMPLETE, FinishReason.LENGTH}
     assert reply.outcome.first_token_ms is not None
     assert reply.outcome.first_token_ms <= reply.outcome.latency_ms
+
+
+def test_before_the_first_swap_nothing_is_served(base: BaseModel) -> None:
+    with LiveAssistant(base) as live:
+        assert (live.status().version, live.status().loaded) == (None, ())
+        for version in (None, 0):
+            with pytest.raises(NothingServedError, match="Expected a release that is served"):
+                live.stream(HI, SHORT, version=version)
 
 
 def test_a_cancelled_reply_ends_and_keeps_what_it_has_said(live: LiveAssistant) -> None:
@@ -98,12 +118,12 @@ def test_a_swapped_release_writes_what_its_adapter_says_and_the_old_one_comes_ba
     live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path
 ) -> None:
     before = read(live.stream(HI, SHORT))
-    live.swap_to(ServedRelease(version=1, adapter=make_adapter(tmp_path / "one", live.base, seed=1)))
+    live.swap_to(release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1)))
     first = live.stream(HI, SHORT)
     assert (first.version, read(first)) != (0, before)
-    live.swap_to(ServedRelease(version=2, adapter=make_adapter(tmp_path / "two", live.base, seed=2)))
+    live.swap_to(release(live.base, 2, make_adapter(tmp_path / "two", live.base, seed=2)))
     second = read(live.stream(HI, SHORT))
-    live.swap_to(ServedRelease(version=0, adapter=None))
+    live.swap_to(make_bare_release(live.base))
     assert read(live.stream(HI, SHORT)) == before
     assert read(live.stream(HI, SHORT, version=2)) == second
     assert live.status().version == 0
@@ -116,7 +136,7 @@ def test_replies_in_flight_keep_their_release_from_first_token_to_last(
     folder = make_adapter(tmp_path / "one", live.base, seed=1)
     alone = read(live.stream(HI, asked))
     flying = [live.stream(HI, asked) for _ in range(4)]
-    swap = threading.Thread(target=live.swap_to, args=[ServedRelease(version=1, adapter=folder)])
+    swap = threading.Thread(target=live.swap_to, args=[release(live.base, 1, folder)])
     swap.start()
     assert [read(reply) for reply in flying] == [alone] * 4
     swap.join()
@@ -130,20 +150,152 @@ def test_a_refused_release_leaves_the_old_one_serving(live: LiveAssistant, make_
     cut = make_adapter(tmp_path / "cut", live.base, seed=1)
     (cut / WEIGHTS).write_bytes((cut / WEIGHTS).read_bytes()[:100])
     with pytest.raises(AdapterCorruptError):
-        live.swap_to(ServedRelease(version=1, adapter=cut))
+        live.swap_to(release(live.base, 1, cut))
     endless = make_adapter(tmp_path / "endless", live.base, seed=1, scale=1e30)
-    with pytest.raises(AdapterRefusedError, match="its probe reply is made of numbers that are not finite"):
-        live.swap_to(ServedRelease(version=2, adapter=endless))
+    with pytest.raises(AdapterRefusedError, match="the numbers of its probe reply are not finite"):
+        live.swap_to(release(live.base, 2, endless))
     assert read(live.stream(HI, SHORT)) == before
     assert live.status().loaded == (0,)
     with pytest.raises(ReleaseNotLoadedError, match=r"Expected one of the loaded releases 0\. Found 2"):
         live.stream(HI, SHORT, version=2)
 
 
-def test_old_releases_are_let_go_and_the_live_one_and_the_base_stay(live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        ({"revision": "def"}, "Expected the base revision of release 7: def. Found "),
+        ({"quantisation": "none"}, "Expected the quantisation of release 7: none. Found nf4. Start Errata with the base"),
+        ({"template_hash": "t"}, "Expected the chat template of release 7: t. Found "),
+        (
+            {"adapter_hash": "a"},
+            "Expected the adapter of release 7: a. Found none. Start Errata with the base of that release, restore its",
+        ),
+    ],
+)
+def test_a_bare_release_that_is_not_of_the_loaded_base_is_refused(live: LiveAssistant, other: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ReleaseMismatchError, match=sentence):
+        live.swap_to(replace(make_bare_release(live.base, 7), **other))  # type: ignore[arg-type]
+    assert (live.status().version, live.status().loaded) == (0, (0,))
+
+
+def test_an_adapter_that_is_not_the_one_of_the_release_is_refused(live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path) -> None:
+    one = release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1))
+    exchanged = replace(one, adapter=make_adapter(tmp_path / "two", live.base, seed=2))
+    for wrong in (exchanged, replace(one, adapter_hash=None), replace(one, adapter=None)):
+        with pytest.raises(ReleaseMismatchError, match="Expected the adapter of release 1"):
+            live.swap_to(wrong)
+    assert live.status().loaded == (0,)
+
+
+def spoil(folder: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Path:
+    """Change an adapter's tensors and have its manifest agree."""
+    save_file(change(load_file(folder / WEIGHTS)), folder / WEIGHTS)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][WEIGHTS] = hash_file(folder / WEIGHTS)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    return folder
+
+
+def rename_layers(old: str, new: str) -> Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
+    return lambda tensors: {name.replace(old, new): tensor for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (rename_layers("layers.1.", "layers.9."), r"it adapts model.layers.9.mlp.down_proj, which is no linear layer of the base"),
+        (rename_layers("v_proj", "rotary"), "rotary, which is no linear layer of the base"),
+        (rename_layers("mlp.down_proj", "mlp.up_proj"), r"up_proj of size \(128, 64\), and the base's is of size \(64, 128\)"),
+    ],
+)
+def test_a_first_adapter_that_fits_other_layers_is_refused_and_the_base_stays_as_it_was(
+    live: LiveAssistant,
+    make_adapter: MakeAdapter,
+    tmp_path: Path,
+    change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]],
+    sentence: str,
+) -> None:
+    before = read(live.stream(HI, SHORT))
+    folder = spoil(make_adapter(tmp_path / "one", live.base, seed=1), change)
+    with pytest.raises(AdapterRefusedError, match=sentence):
+        live.swap_to(release(live.base, 1, folder))
+    assert read(live.stream(HI, SHORT)) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"), [(torch.OutOfMemoryError("CUDA out of memory."), NoMemoryError), (RuntimeError("no luck"), AdapterRefusedError)]
+)
+@pytest.mark.parametrize(("layer", "method"), [("model.layers.1.mlp.down_proj", "register_forward_hook"), ("lm_head", "forward")])
+def test_a_first_adapter_that_fails_half_way_leaves_the_base_as_it_was(
+    layer: str,
+    method: str,
+    error: Exception,
+    expected: type[Exception],
+    live: LiveAssistant,
+    make_adapter: MakeAdapter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, modules = read(live.stream(HI, SHORT)), list(live.base.model.modules())
+    one = release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1))
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(live.base.model.get_submodule(layer), method, fail)
+        with pytest.raises(expected):
+            live.swap_to(one)
+    assert list(live.base.model.modules()) == modules
+    assert read(live.stream(HI, SHORT)) == before
+    live.swap_to(one)
+    assert read(live.stream(HI, SHORT)) != before
+
+
+def test_what_is_served_is_what_was_verified_whatever_becomes_of_the_folder(
+    live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1))
+    live.swap_to(one)
+    said = read(live.stream(HI, SHORT))
+    live.swap_to(make_bare_release(live.base))
+
+    def exchange_afterwards(folder: Path, *, revision: str | None = None) -> Adapter:
+        verified = verify_adapter(folder, revision=revision)
+        shutil.rmtree(folder)
+        make_adapter(folder, live.base, seed=2)
+        return verified
+
+    monkeypatch.setattr("assistant.engine.live.verify_adapter", exchange_afterwards)
+    live.swap_to(one)
+    assert read(live.stream(HI, SHORT)) == said
+
+
+def test_files_that_do_not_fit_into_memory_are_a_sentence(
+    live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("assistant.engine.live.verify_adapter", fail)
+    with pytest.raises(NoMemoryError, match="Expected enough memory on cpu for an adapter"):
+        live.swap_to(release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1)))
+
+
+def test_a_base_that_fails_on_its_probe_is_not_served(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base.model.lm_head, "forward", lambda hidden: hidden @ torch.full((64, 8), torch.nan, dtype=hidden.dtype))
+    with LiveAssistant(base) as live:
+        with pytest.raises(GenerationError, match="the numbers of its probe reply are not finite"):
+            live.swap_to(make_bare_release(base))
+        assert live.status().version is None
+
+
+def test_old_releases_are_let_go_and_the_live_one_and_four_before_it_stay(
+    live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path
+) -> None:
     for version in range(1, 9):
-        live.swap_to(ServedRelease(version=version, adapter=make_adapter(tmp_path / str(version), live.base, seed=version)))
-    assert live.status().loaded == (0, 4, 5, 6, 7, 8)
+        live.swap_to(release(live.base, version, make_adapter(tmp_path / str(version), live.base, seed=version)))
+    assert live.status().loaded == (4, 5, 6, 7, 8)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +323,7 @@ def test_a_failure_in_the_middle_of_a_reply_is_a_sentence_and_the_next_reply_is_
 
 def test_a_closed_assistant_ends_its_replies_and_takes_no_more(base: BaseModel) -> None:
     live = LiveAssistant(base)
+    live.swap_to(make_bare_release(base))
     replies = [live.stream(HI, Sampling(max_tokens=200)) for _ in range(3)]
     live.close()
     live.close()
