@@ -23,12 +23,12 @@ from assistant.errors import AssistantError
 from assistant.plain_text import strip_control_characters
 from assistant.settings import Settings, expand_home, read_settings
 from feedback_db import people, releases, requests, runs
-from feedback_db.database import Transaction, open_reader
+from feedback_db.database import Transaction, find_damage, open_reader
 from feedback_db.errors import FeedbackError, PasswordTooShortError
 from feedback_db.records import PersonId, Role
 from feedback_db.training_records import RequestKind, RunState
 from trainer.errors import TrainerError
-from trainer.memory import back_up, database_path, open_memory
+from trainer.memory import back_up, database_path, find_audit_fault, open_memory
 from trainer.supervision import promotion
 from trainer.supervision.forgetting import clean_up, forget, list_backups_before
 
@@ -92,7 +92,9 @@ def serve() -> None:
         ended = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: ended.set())
-        _console.print(f"Errata serves release {errata.live.status().version}. Ctrl-C ends.", highlight=False)
+        version = errata.live.status().version
+        told = "nothing yet; `status` says why" if version is None else f"release {version}"
+        _console.print(f"Errata serves {told}. Ctrl-C ends.", highlight=False)
         ended.wait()
 
 
@@ -178,9 +180,12 @@ def status(as_json: _Json = False) -> None:
     with open_reader(database_path(read_settings())) as reader:
         live, served = releases.find_live(reader), releases.find_served(reader)
         active, schedule = runs.find_active_run(reader), requests.read_status(reader)
+        swap = next(iter(releases.list_swaps(reader, limit=1)), None)
         found = {
             "deployed": None if live is None else live[1].version,
+            "because": None if live is None else live[0].reason,
             "served": None if served is None else served.version,
+            "refused": None if swap is None else swap.error,
             "active_run": None if active is None else active.id,
             "active_run_state": None if active is None else active.state.value,
             "accounts": people.count_accounts(reader),
@@ -224,19 +229,18 @@ def backup(target: Annotated[Path, typer.Argument(help="The folder to make; by d
 @app.command()
 @_say_errors
 def check(as_json: _Json = False) -> None:
-    """Look for damage: the database and its references, the audit's chain, the adapters of the releases."""
+    """Look for damage: the database and its references, the audit's chain, the adapters of the releases. Changes nothing."""
     from assistant.engine.adapter_files import verify_adapter
     from assistant.hot_swap import adapter_folder
 
     settings = read_settings()
-    with open_memory(settings) as (db, audit):
-        damage = db.find_damage()
-        fault = audit.find_fault(db.read())
-        damage += [] if fault is None else [f"audit, row {fault.number}: {fault.what}"]
-        for release in releases.list_releases(db.read()):
+    with open_reader(database_path(settings)) as reader:
+        damage = [*find_damage(reader), *find_audit_fault(settings, reader)]
+        for release in releases.list_releases(reader):
             try:
                 if release.run_id is not None:
-                    verify_adapter(adapter_folder(settings.data_folder / "runs", release.run_id), revision=release.revision)
+                    found = verify_adapter(adapter_folder(settings.data_folder / "runs", release.run_id), revision=release.revision)
+                    damage += [] if found.hash == release.adapter_hash else [f"release {release.version}: its adapter is another one"]
             except AssistantError as error:
                 damage.append(f"release {release.version}: {error}")
     _show({"damage": damage}, as_json=as_json)

@@ -104,14 +104,23 @@ def answer(
     """
     conversations.find_conversation(db.read(), conversation_id, owner=person_id)
     message = check_text(user_message, what="a message", max_chars=MAX_MESSAGE_CHARS)
-    version = live.status().version
-    if version is None:
-        raise NothingServedError
-    release = releases.find_release(db.read(), version)
+    release = find_served(db, live)
     sampling = read_sampling(release)
     messages = build_prompt(live, release, list_history(db, conversation_id), message, max_tokens=sampling.max_tokens)
     reply = live.stream(messages, sampling, version=release.version, deadline_s=deadline_s)
     return Answer(db, reply, turn_id=turn_id, conversation_id=conversation_id, message=message, now=now)
+
+
+def find_served(db: Database, live: LiveAssistant) -> Release:
+    """Return the release that answers now.
+
+    Raises:
+        NothingServedError: no release has been swapped in yet.
+    """
+    version = live.status().version
+    if version is None:
+        raise NothingServedError
+    return releases.find_release(db.read(), version)
 
 
 def list_history(db: Database, conversation_id: ConversationId) -> list[tuple[str, str]]:

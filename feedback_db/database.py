@@ -135,13 +135,6 @@ class Database:
             aside.replace(target)
             sync_path(target.parent)
 
-    def find_damage(self) -> list[str]:
-        """Return what SQLite finds wrong with the file and with its references; an empty list is good news."""
-        reader = self.read()
-        damage = [row[0] for row in reader.execute("PRAGMA integrity_check") if row[0] != "ok"]
-        orphans = [f"{row[0]}, row {row[1]}: refers to a missing row of {row[2]}" for row in reader.execute("PRAGMA foreign_key_check")]
-        return damage + orphans
-
     def erase_traces(self) -> None:
         """Make deleted text unreadable in the file and empty the write-ahead log, in which it would otherwise stay.
 
@@ -175,15 +168,24 @@ def open_reader(path: Path) -> Iterator[Reader]:
 
     Raises:
         DatabaseMissingError: there is none.
+        DatabaseCorruptError: it is none, or damaged.
     """
     if not path.exists():
         raise DatabaseMissingError(path)
     reader = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     reader.row_factory = sqlite3.Row
     try:
-        yield reader
+        with _translate_errors(path):
+            yield reader
     finally:
         reader.close()
+
+
+def find_damage(reader: Reader) -> list[str]:
+    """Return what SQLite finds wrong with the file and with its references; an empty list is good news."""
+    damage = [row[0] for row in reader.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    orphans = [f"{row[0]}, row {row[1]}: refers to a missing row of {row[2]}" for row in reader.execute("PRAGMA foreign_key_check")]
+    return damage + orphans
 
 
 def find_row(reader: Reader, sql: str, parameters: Mapping[str, str | int], *, kind: str) -> sqlite3.Row:

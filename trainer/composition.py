@@ -13,7 +13,6 @@ from assistant.hot_swap import HotSwap, deploy_base
 from assistant.settings import BUNDLED_BASE, Settings
 from feedback_db.database import Database
 from feedback_db.recipe import read_recipe
-from feedback_db.training_records import Release
 from trainer.guard import draw_default_questions
 from trainer.memory import open_memory
 from trainer.planning import ServedBase, make_plan
@@ -25,13 +24,12 @@ _GUARD_QUESTIONS = 400  # of which some two fifths watch what must stay, and the
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errata:
-    """The running product; `release` is what was live when it was opened."""
+    """The running product."""
 
     db: Database
     live: LiveAssistant
     hot_swap: HotSwap
     supervisor: Supervisor
-    release: Release
 
 
 @contextmanager
@@ -46,7 +44,7 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
         base = load_base_model(settings.base or BUNDLED_BASE, device=settings.device)
         live = stack.enter_context(LiveAssistant(base))
         sampling = Sampling(max_tokens=settings.max_reply_tokens)
-        release = deploy_base(db, base, system_message=settings.system_message, sampling=sampling, now=datetime.now(UTC))
+        deploy_base(db, base, system_message=settings.system_message, sampling=sampling, now=datetime.now(UTC))
         hot_swap = HotSwap(db, live, settings.data_folder / "runs")
         hot_swap.sync_once(now=datetime.now(UTC))
         questions = draw_default_questions(_GUARD_QUESTIONS, seed=1, system_message=settings.system_message)
@@ -60,7 +58,7 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
             schedule=_read_schedule(settings),
         )
         try:
-            yield Errata(db=db, live=live, hot_swap=hot_swap, supervisor=supervisor, release=release)
+            yield Errata(db=db, live=live, hot_swap=hot_swap, supervisor=supervisor)
         finally:
             supervisor.stop()
 

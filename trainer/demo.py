@@ -12,7 +12,7 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from assistant.chat import answer, read_sampling
+from assistant.chat import answer, find_served, read_sampling
 from assistant.prompt import build_messages
 from feedback_db import conversations, corrections, examples, people, requests, runs
 from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, Role, TurnId
@@ -125,7 +125,8 @@ class Demo:
         self._publish("Asking again in wordings that were never trained", None)
         after, others_after = self._ask(asked), self._ask(self._others)
         self._publish("Rolling back and asking once more", None)
-        if swap is not None:
+        is_swapped = swap is not None and swap.error is None
+        if is_swapped:
             self._errata.supervisor.roll_back(actor=_REVIEWER, reason="The demo takes it back.", now=self._now())
             self._errata.hot_swap.sync_once(now=self._now())
         back = self._ask(asked)
@@ -133,7 +134,6 @@ class Demo:
             Checked(topic=lesson.topic, question=wording, wanted=lesson.right, before=one, after=two, rolled_back=three)
             for (lesson, wording), one, two, three in zip(questions, before, after, back, strict=True)
         )
-        is_swapped = swap is not None and swap.error is None
         timing = {
             "train_s": round(train_s, 1),
             "swap_ms": round(swap.duration_ms, 1) if swap is not None and is_swapped else None,
@@ -163,7 +163,7 @@ class Demo:
 
     def _ask(self, asked: Sequence[str]) -> list[str]:
         """Ask one question after the other, each on its own."""
-        release = self._errata.release
+        release = find_served(self._errata.db, self._errata.live)
         prompts = [build_messages(release.system_message, [], question) for question in asked]
         return ["".join(self._errata.live.stream(prompt, read_sampling(release))).strip() for prompt in prompts]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from assistant.settings import Settings
 from feedback_db import releases
 from feedback_db.audit import Audit
-from feedback_db.database import Database
+from feedback_db.database import Database, Reader
 from feedback_db.errors import BackupExistsError
 from trainer.errors import BackupError
 
@@ -30,6 +30,15 @@ def open_memory(settings: Settings) -> Iterator[tuple[Database, Audit]]:
             yield db, audit
         finally:
             audit.publish_head(db)
+
+
+def find_audit_fault(settings: Settings, reader: Reader) -> list[str]:
+    """Say where the audit does not hold; nothing is written, as a missing key would be by opening the memory."""
+    key, head = settings.data_folder / _KEY, settings.data_folder / _HEAD
+    if not key.exists():
+        return ["audit: its key is missing, so nothing of it can be verified"]
+    fault = Audit(key, head).find_fault(reader)
+    return [] if fault is None else [f"audit, row {fault.number}: {fault.what}"]
 
 
 def back_up(settings: Settings, db: Database, target: Path) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 import sqlite_utils
 
 from feedback_db import people
-from feedback_db.database import Database, open_reader, store_time, translate_refusals
+from feedback_db.database import Database, find_damage, open_reader, store_time, translate_refusals
 from feedback_db.errors import (
     DatabaseCorruptError,
     DatabaseInUseError,
@@ -62,7 +62,7 @@ def check_kills(path: Path, kills: int) -> None:
     for kill in range(kills):
         acknowledged |= set(kill_writer_after(path, 1 + kill % 7))
     with Database(path) as db:
-        assert db.find_damage() == []
+        assert find_damage(db.read()) == []
         stored = {row[0] for row in db.read().execute("SELECT id FROM people")}
     assert {f"{half}{number}" for number in acknowledged for half in "ab"} <= stored, "nothing acknowledged is lost"
     assert {name[1:] for name in stored if name[0] == "a"} == {name[1:] for name in stored if name[0] == "b"}, "nothing is torn"
@@ -204,14 +204,14 @@ def test_a_backup_is_a_whole_database_of_its_own(db: Database, tmp_path: Path) -
         tx.execute(ADD_VISITOR, {"id": "v2"})
     with Database(tmp_path / "backup.db") as copy:
         assert count_people(copy) == 1
-        assert copy.find_damage() == []
+        assert find_damage(copy.read()) == []
 
 
 def test_damage_is_found(db: Database) -> None:
-    assert db.find_damage() == []
+    assert find_damage(db.read()) == []
     db._writer.execute("PRAGMA foreign_keys = OFF")
     db._writer.execute("INSERT INTO consents (conversation_id, given, wording, recorded_at) VALUES ('nowhere', 1, 'v1', '2026')")
-    assert db.find_damage() == ["consents, row 1: refers to a missing row of conversations"]
+    assert find_damage(db.read()) == ["consents, row 1: refers to a missing row of conversations"]
 
 
 def test_deleted_text_is_gone_from_the_file_and_the_log(db: Database) -> None:
@@ -234,7 +234,7 @@ def test_two_processes_that_open_a_new_file_at_once_make_one_schema(tmp_path: Pa
     assert any(opener.returncode == 0 for opener in openers)
     assert all("DatabaseInUseError" in error for opener, error in zip(openers, errors, strict=True) if opener.returncode)
     with Database(path) as db:
-        assert db.find_damage() == []
+        assert find_damage(db.read()) == []
 
 
 def test_an_upgrade_keeps_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

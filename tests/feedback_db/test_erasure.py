@@ -9,7 +9,7 @@ import pytest
 
 from feedback_db import conversations, corrections, erasure, examples, people, releases, requests, runs, sign_in_sessions, snapshots
 from feedback_db.conversations import LoggedReply
-from feedback_db.database import Database
+from feedback_db.database import Database, find_damage
 from feedback_db.errors import NotFoundError
 from feedback_db.lineage import Descendants
 from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, TurnId
@@ -105,11 +105,12 @@ def test_an_erased_conversation_goes_with_all_that_came_of_it(
         "reviews": 2,
         "examples": 2,
         "variants": 1,
+        "golden_items": 0,
     }
     assert (erased.example_ids, erased.reworded_ids) == (("k1", "k2"), ())
     assert erased.descendants == Descendants(snapshot_ids=(SnapshotId("s1"),), run_ids=(RunId("r1"),), versions=(1,))
     assert db.read().execute("SELECT count(*) FROM consents").fetchone()[0] == 0
-    assert db.find_damage() == []
+    assert find_damage(db.read()) == []
 
 
 def test_snapshots_runs_and_releases_survive_an_erasure(

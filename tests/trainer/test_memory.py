@@ -12,7 +12,7 @@ from feedback_db.errors import BackupExistsError
 from feedback_db.training_records import RequestKind
 from tests.trainer.supervision.supervising import approve_all, ask, has_ended, make_supervisor, open_world, tick_until
 from trainer.errors import BackupError
-from trainer.memory import back_up, database_path, open_memory
+from trainer.memory import back_up, database_path, find_audit_fault, open_memory
 
 
 @pytest.fixture
@@ -61,6 +61,13 @@ def test_a_backup_holds_the_adapters_and_says_which_are_missing(tmp_path: Path) 
         shutil.rmtree(adapter)
         assert back_up(settings, db, tmp_path / "part") == [1]
         assert audit.find_fault(db.read()) is None
+
+
+def test_a_missing_key_is_told_and_not_made_anew(settings: Settings, memory: tuple[Database, Audit], tmp_path: Path) -> None:
+    assert find_audit_fault(settings, memory[0].read()) == []
+    key = (settings.data_folder / "audit.key").rename(tmp_path / "key")
+    assert find_audit_fault(settings, memory[0].read()) == ["audit: its key is missing, so nothing of it can be verified"]
+    key.rename(settings.data_folder / "audit.key")
 
 
 def test_the_data_folder_is_its_owners_alone(settings: Settings, memory: tuple[Database, Audit]) -> None:
