@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from feedback_db.database import Database, Reader, Transaction, store_time, sync_path
+from feedback_db.database import Database, Reader, Transaction, store_time
 from feedback_db.errors import AuditBrokenError
+from feedback_db.files import sync_path, write_whole
 from feedback_db.records import PersonId
 
 _FIRST = "0" * 64
@@ -134,11 +135,7 @@ class Audit:
         """Replace the head file, on the disk before going on, unless it tells so already."""
         if self._head_file.exists() and self._head_file.read_text() == head:
             return
-        aside = self._head_file.with_name(f".{self._head_file.name}.part")
-        aside.write_text(head)
-        sync_path(aside)
-        aside.replace(self._head_file)
-        sync_path(self._head_file.parent)
+        write_whole(self._head_file, head)
 
     def _hash(self, row: Mapping[str, object]) -> str:
         return hmac.new(self._key, json.dumps(row, sort_keys=True).encode(), hashlib.sha256).hexdigest()

@@ -28,6 +28,7 @@ from feedback_db.errors import (
     SchemaTooNewError,
     TracesLeftError,
 )
+from feedback_db.files import sync_path
 from feedback_db.migrations import MIGRATIONS
 
 Transaction = NewType("Transaction", sqlite3.Connection)  # a connection inside BEGIN IMMEDIATE … COMMIT; whoever takes one never commits
@@ -266,12 +267,3 @@ def _translate_errors(path: Path) -> Iterator[None]:
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             raise DatabaseCorruptError(path, str(error)) from error
         raise
-
-
-def sync_path(path: Path) -> None:
-    """Have a file or folder on the disk before going on."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

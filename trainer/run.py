@@ -15,6 +15,7 @@ from assistant.engine.base_model import BaseModel, Quantisation, load_base_model
 from assistant.engine.rendering import hash_template
 from assistant.errors import AdapterCorruptError
 from assistant.prompt import Message
+from feedback_db.files import write_whole
 from feedback_db.reports import Report, write_report
 from trainer.adapter_card import write_card
 from trainer.encoding import Encoded, encode_example, list_end_ids
@@ -53,7 +54,7 @@ class Run:
         adapter = self._finished_adapter(spec) or self._train(spec, base)
         del base
         report = self._measure(spec, adapter)
-        _write_whole(self.directory.report, write_report(report))
+        write_whole(self.directory.report, write_report(report))
         self._tell("finished")
         return report
 
@@ -138,7 +139,7 @@ class Run:
         if not kept.exists():
             self._tell("replay", questions=len(rows))
             prompts = [list(row.messages) for row in (*rows, *taught)]
-            _write_whole(kept, json.dumps(generate_replies(base, prompts, max_tokens=_MAX_REPLY_TOKENS)))
+            write_whole(kept, json.dumps(generate_replies(base, prompts, max_tokens=_MAX_REPLY_TOKENS)))
         replies: list[str] = json.loads(kept.read_text(encoding="utf-8"))
         own = replies[: len(rows)]
         is_corrected = match_replies(own, replies[len(rows) :])
@@ -205,10 +206,3 @@ def _lineage(spec: RunSpec) -> Lineage:
         snapshot_id=spec.snapshot_id,
         recipe=asdict(spec.recipe),
     )
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file aside and rename it, so that one that exists is whole."""
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)

@@ -6,15 +6,14 @@ In: `run.json` (base, revision, recipe, hashes of the other files) and, a JSON o
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from assistant.prompt import Message
+from feedback_db.files import hash_file, write_whole
 from feedback_db.recipe import Recipe, read_recipe, write_recipe
 from feedback_db.reports import Suite
 from trainer.errors import RunDirectoryError
@@ -106,7 +105,7 @@ class RunDirectory:
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise RunDirectoryError(self.folder, f"{_SPEC} cannot be read ({error})") from error
         for name in INPUTS:
-            if _hash_file(self._path(name)) != spec.hashes.get(name):
+            if hash_file(self._path(name)) != spec.hashes.get(name):
                 raise RunDirectoryError(self.folder, f"{name}.jsonl is missing or was changed")
         return spec
 
@@ -152,10 +151,10 @@ def write_run(folder: Path, spec: RunSpec, rows: Mapping[str, Sequence[Row]], *,
         shutil.copytree(incumbent, aside / RunDirectory(aside).incumbent.name)
     for name in INPUTS:
         lines = [json.dumps(_from_row(row), ensure_ascii=False) for row in rows.get(name, ())]
-        _write(aside / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
-    hashes = {name: _hash_file(aside / f"{name}.jsonl") for name in INPUTS}
+        write_whole(aside / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
+    hashes = {name: hash_file(aside / f"{name}.jsonl") for name in INPUTS}
     found = {**asdict(spec), "recipe": json.loads(write_recipe(spec.recipe)), "hashes": hashes}
-    _write(aside / _SPEC, json.dumps(found, indent=2) + "\n")
+    write_whole(aside / _SPEC, json.dumps(found, indent=2) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     aside.replace(folder)
     return RunDirectory(folder)
@@ -175,17 +174,6 @@ def _is_event(found: Mapping[str, Any]) -> bool:
     is_timed = isinstance(at, int | float) and 0 <= at < _LATEST
     is_step = step is None or (isinstance(step, int) and not isinstance(step, bool) and 0 <= step < _LATEST)
     return is_timed and is_step and isinstance(phase, str) and bool(phase)
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _hash_file(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def _from_row(row: Row) -> dict[str, Any]:

@@ -6,7 +6,6 @@ written last and carries the hashes of the others and where the adapter comes fr
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from assistant.errors import AdapterCorruptError, AdapterRefusedError
 from assistant.plain_text import is_valid_unicode
+from feedback_db.files import hash_file, sync_path
 
 WEIGHTS, CONFIG, CARD, MANIFEST = "adapter_model.safetensors", "adapter_config.json", "README.md", "manifest.json"
 MAX_RANK, MAX_ALPHA = 256, 1024
@@ -89,10 +89,10 @@ def write_adapter(folder: Path, write_files: Callable[[Path], None], lineage: Li
     manifest = {"shape": _SHAPE, "files": {name: hash_file(aside / name) for name in (WEIGHTS, CONFIG, CARD)}, "lineage": asdict(lineage)}
     (aside / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     for path in (*aside.iterdir(), aside):
-        _sync(path)
+        sync_path(path)
     shutil.rmtree(folder, ignore_errors=True)
     aside.replace(folder)
-    _sync(folder.parent)
+    sync_path(folder.parent)
     return verify_adapter(folder)
 
 
@@ -118,14 +118,6 @@ def verify_adapter(folder: Path, *, revision: str | None = None) -> Adapter:
     rank, alpha = _read_kind(folder, _parse(folder, CONFIG, files[CONFIG]))
     layers = _read_layers(folder, files[WEIGHTS], rank)
     return Adapter(folder=folder, hash=hashlib.sha256(manifest).hexdigest(), lineage=lineage, rank=rank, scale=alpha / rank, layers=layers)
-
-
-def hash_file(path: Path) -> str:
-    """Return a file's sha256, or an empty text where there is no file."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_file(folder: Path, name: str) -> bytes:
@@ -210,12 +202,3 @@ def _check_tensor(folder: Path, name: str, tensor: Tensor, rank: int) -> None:
         raise AdapterCorruptError(folder, f"{name} is of shape {tuple(tensor.shape)}, and the rank is {rank}")
     if not torch.isfinite(tensor).all():
         raise AdapterCorruptError(folder, f"{name} holds numbers that are not finite")
-
-
-def _sync(path: Path) -> None:
-    """Have a file or folder on the disk before going on."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

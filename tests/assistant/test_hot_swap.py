@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.engine.adapter_files import MANIFEST, WEIGHTS, hash_file
+from assistant.engine.adapter_files import MANIFEST, WEIGHTS
 from assistant.engine.base_model import BaseModel, load_base_model
 from assistant.engine.live import LiveAssistant, ServedRelease
 from assistant.engine.reply import Sampling
@@ -14,6 +14,7 @@ from assistant.hot_swap import HotSwap, adapter_folder, deploy_base
 from assistant.prompt import build_messages
 from feedback_db import releases
 from feedback_db.database import Database
+from feedback_db.files import hash_file
 from feedback_db.training_records import Release, Swap, SwapOutcome
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

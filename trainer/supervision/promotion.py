@@ -1,6 +1,5 @@
 """From a finished run to a release, and from a release to the wish that it be live. Knows the database and the run's directory."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from feedback_db import conversations, releases, runs
 from feedback_db.audit import Audit
 from feedback_db.database import Reader, Transaction
+from feedback_db.files import hash_file
 from feedback_db.records import PersonId, TurnId
 from feedback_db.reports import Report, Verdict, VerdictKind, read_report, write_report
 from feedback_db.training_records import Deployment, Release, RunId, RunState
@@ -160,9 +160,9 @@ def _is_measured_against(live: Release, result: Result) -> bool:
 
 def _hash_manifest(adapter: Path) -> str | None:
     """Return the hash that names an adapter's exact content, as the engine computes it, None where there is no whole adapter."""
+    manifest = adapter / _MANIFEST
     try:
-        text = (adapter / _MANIFEST).read_bytes()
-        json.loads(text)
+        json.loads(manifest.read_bytes())
     except (OSError, ValueError):
         return None
-    return hashlib.sha256(text).hexdigest()
+    return hash_file(manifest)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from assistant.engine.adapter_files import CARD, CONFIG, MANIFEST, WEIGHTS, Adapter, Lineage, hash_file, verify_adapter, write_adapter
+from assistant.engine.adapter_files import CARD, CONFIG, MANIFEST, WEIGHTS, Adapter, Lineage, verify_adapter, write_adapter
 from assistant.errors import AdapterCorruptError, AdapterRefusedError
+from feedback_db.files import hash_file
 
 LINEAGE = Lineage(
     base="tiny",

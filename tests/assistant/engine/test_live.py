@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from assistant.engine.adapter_files import MANIFEST, WEIGHTS, Adapter, hash_file, verify_adapter
+from assistant.engine.adapter_files import MANIFEST, WEIGHTS, Adapter, verify_adapter
 from assistant.engine.base_model import BaseModel, load_base_model
 from assistant.engine.live import LiveAssistant, ServedRelease, make_bare_release
 from assistant.engine.rendering import count_prompt_tokens
@@ -26,6 +26,7 @@ from assistant.errors import (
     ReleaseNotLoadedError,
 )
 from assistant.prompt import build_messages
+from feedback_db.files import hash_file
 
 HI = build_messages(None, [], "hi")
 SHORT = Sampling(max_tokens=12)
