@@ -8,7 +8,7 @@ from pathlib import Path
 
 from assistant.errors import AssistantError
 from feedback_db.errors import FeedbackError
-from trainer.errors import TrainerError
+from trainer.errors import NoRoomError, TrainerError, is_disk_full
 from trainer.run_directory import RunDirectory
 
 STOPPED = 143  # what a shell tells of a process that SIGTERM has ended
@@ -22,6 +22,8 @@ def main(folder: Path) -> int:
     signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
 
     def tell(phase: str, error: str | None = None) -> None:
+        if error is not None:
+            sys.stderr.write(f"{error}\n")  # the log has it, too, in case that the events cannot be written
         directory.append_event({"at": time.time(), "phase": phase, **({} if error is None else {"error": error})})
 
     tell("starting")
@@ -37,7 +39,7 @@ def main(folder: Path) -> int:
         return 1
     except Exception as error:  # noqa: BLE001  the process' outermost frame: what nobody foresaw is recorded, too
         traceback.print_exc()
-        tell("failed", f"{type(error).__name__}: {error}")
+        tell("failed", str(NoRoomError(folder)) if is_disk_full(error) else f"{type(error).__name__}: {error}")
         return 1
     return 0
 

@@ -1,5 +1,7 @@
 """What can go wrong in a run, each as a sentence: what was expected, what was found, what to do next."""
 
+import errno
+import os
 from pathlib import Path
 
 
@@ -55,6 +57,13 @@ class PreflightError(TrainerError):
         super().__init__(f"Expected room for a run. Found too little: {'; '.join(missing)}. Free some and start the run again.")
 
 
+class NoRoomError(TrainerError):
+    """The disk became full during a run."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"Expected room on the disk for '{folder}'. Found it full. Free some space and start a new run.")
+
+
 class RunNotStartedError(TrainerError):
     """A run's directory could not be written, or its trainer not be started."""
 
@@ -97,3 +106,8 @@ class BackupError(TrainerError):
 
     def __init__(self, target: Path, why: OSError) -> None:
         super().__init__(f"Expected to copy the data folder to '{target}'. Found: {why}. Nothing was left there; mend that and try again.")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Say whether an error tells of a full disk; libraries that write tensors put the system's words into errors of their own."""
+    return getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT} or os.strerror(errno.ENOSPC) in str(error)

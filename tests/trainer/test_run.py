@@ -122,6 +122,20 @@ def test_a_run_that_was_killed_after_training_is_only_measured_again(tmp_path: P
     assert json.loads(directory.report.read_text()) == json.loads(first)
 
 
+@pytest.mark.slow
+def test_a_run_whose_disk_becomes_full_says_so_and_goes_on_once_there_is_room(tmp_path: Path, spec: RunSpec) -> None:
+    directory = prepare(tmp_path / "r1", spec)
+    full = directory.folder / ".report.json.part"
+    full.symlink_to("/dev/full")  # every byte that is written there meets a full disk
+    finish(start(directory), 1)
+    last = list(directory.read_events())[-1]
+    assert (last["phase"], last["error"].startswith("Expected room on the disk")) == ("failed", True)
+    verify_adapter(directory.adapter, revision=spec.revision)
+    full.unlink()
+    finish(start(directory), 0)
+    assert read_report(directory.report.read_text()).items
+
+
 def test_a_run_that_cannot_be_done_says_why_in_its_last_event(tmp_path: Path, spec: RunSpec) -> None:
     directory = prepare(tmp_path / "r1", replace(spec, base="./nowhere"))
     finish(start(directory), 1)
