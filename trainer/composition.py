@@ -19,7 +19,7 @@ from trainer.planning import ServedBase, make_plan
 from trainer.schedule import SchedulePolicy
 from trainer.supervision.supervisor import Supervisor
 
-_GUARD_QUESTIONS = 400  # of which some two fifths watch what must stay, and the others are rehearsed
+_GUARD_QUESTIONS = 300  # of which some two fifths watch what must stay, and the others are rehearsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

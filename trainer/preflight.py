@@ -26,7 +26,7 @@ def check_room(base: BaseModel, recipe: Recipe, folder: Path) -> None:
     width = int(base.model.config.get_text_config().hidden_size)
     layers = int(base.model.config.get_text_config().num_hidden_layers)
     row_mb = min(recipe.max_length or 512, 512) * width * layers * 34 * 2 / _MB  # activations of one row (arXiv 2205.05198)
-    base_mb = base.model.get_memory_footprint() / _MB  # a second copy measures the candidate
+    base_mb = base.model.get_memory_footprint() / _MB  # the copy that is measured may be there before the trained one is gone
     found = {
         "disk": (_SPARE_MB + _KEPT_COPIES * adapter_mb, shutil.disk_usage(folder).free / _MB),
         "memory": (_SPARE_MB + adapter_mb + row_mb + base_mb, _free_memory(base.device) / _MB),

@@ -11,6 +11,7 @@ from typing import Any
 from peft import PeftModel
 
 from assistant.engine.adapter_files import CARD, Adapter, Lineage, verify_adapter, write_adapter
+from assistant.engine.adapter_layers import apply_adapter, fit_adapter
 from assistant.engine.base_model import BaseModel, Quantisation, load_base_model
 from assistant.engine.rendering import hash_template
 from assistant.errors import AdapterCorruptError
@@ -172,19 +173,19 @@ class Run:
         prompts = [list(row.messages) for row in rows]
         taught = _list_asked(self.directory.read_rows("train"))
         self._tell("measuring", questions=len(rows))
-        served = self._load(spec)
-        if self.directory.incumbent.exists():
-            verify_adapter(self.directory.incumbent, revision=spec.revision)
-        incumbent = self.directory.incumbent if self.directory.incumbent.exists() else None
-        before = self._answer(served, incumbent, [*prompts, *(list(row.messages) for row in taught)])
-        after = self._answer(self._load(spec), adapter.folder, prompts)
+        base = self._load(spec)
+        is_bare = not self.directory.incumbent.exists()
+        incumbent = None if is_bare else verify_adapter(self.directory.incumbent, revision=spec.revision)
+        before = self._answer(base, incumbent, [*prompts, *(list(row.messages) for row in taught)])
+        after = self._answer(base, adapter, prompts)
         return compare(spec.run_id, rows, before[: len(rows)], after, taught=before[len(rows) :])
 
-    def _answer(self, base: BaseModel, adapter: Path | None, prompts: Sequence[list[Message]]) -> list[str]:
+    def _answer(self, base: BaseModel, adapter: Adapter | None, prompts: Sequence[list[Message]]) -> list[str]:
+        """Have the base answer with an adapter, by the same code that serves it; None is the bare base."""
         if self.is_stopped():
             raise StoppedError
-        model = base.model if adapter is None else PeftModel.from_pretrained(base.model, os.fspath(adapter)).eval()
-        return generate_replies(replace(base, model=model), prompts, max_tokens=_MAX_REPLY_TOKENS)
+        with apply_adapter([] if adapter is None else fit_adapter(base.model, adapter)):
+            return generate_replies(base, prompts, max_tokens=_MAX_REPLY_TOKENS)
 
     def _tell(self, phase: str, **facts: Any) -> None:
         self.directory.append_event({"at": time.time(), "phase": phase, **facts})
