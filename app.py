@@ -268,9 +268,12 @@ def erase(
         "releases_that_learned_from_it": list(forgotten.erased.descendants.versions),
         "runs_emptied": list(forgotten.emptied),
         "run_under_way_that_holds_it": forgotten.run_to_end,
+        "log_of_writes_emptied": forgotten.is_log_emptied,
         "older_backups": [str(path) for path in list_backups_before(settings.data_folder, now)],
     }
     _show(found, as_json=as_json)
+    if not forgotten.is_log_emptied:
+        sys.exit(1)
 
 
 def _run_demo(settings: Settings, seed: int) -> "DemoResult":

@@ -138,6 +138,13 @@ class AdapterRefusedError(ReleaseRefusedError):
         )
 
 
+class AdapterUnreadableError(AssistantError):
+    """An adapter's files cannot be read now; nothing says that they are damaged."""
+
+    def __init__(self, folder: Path, why: str) -> None:
+        super().__init__(f"Expected to read the adapter in '{folder}'. Found: {why}. Mend that; it is tried again by itself.")
+
+
 class NothingServedError(AssistantError):
     """A reply was asked for before any release was swapped in."""
 

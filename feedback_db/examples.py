@@ -216,6 +216,19 @@ def list_variants(reader: Reader, correction_id: CorrectionId) -> list[Variant]:
     return [_to_variant(row) for row in rows]
 
 
+def list_standing_variants(reader: Reader) -> tuple[VariantId, ...]:
+    """Return the ids of all wordings that count now, the oldest first."""
+    rows = reader.execute(
+        """
+        SELECT variants.id FROM variants
+        LEFT JOIN turns ON turns.id = variants.turn_id
+        LEFT JOIN standing_consents ON standing_consents.conversation_id = turns.conversation_id
+        WHERE source = 'reviewer' OR given = 1 ORDER BY variants.id
+        """
+    )
+    return tuple(VariantId(row["id"]) for row in rows)
+
+
 def _to_approved(row: sqlite3.Row) -> ApprovedCorrection:
     return ApprovedCorrection(
         id=CorrectionId(row["id"]),

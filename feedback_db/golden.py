@@ -51,9 +51,10 @@ def find_golden(reader: Reader, golden_id: GoldenId) -> GoldenItem:
     return _to_item(find_row(reader, "SELECT * FROM golden_items WHERE id = :id", {"id": golden_id}, kind="a golden item"))
 
 
-def list_golden(reader: Reader) -> list[GoldenItem]:
-    """Return the items in force, the oldest first."""
-    return [_to_item(row) for row in reader.execute("SELECT * FROM golden_items WHERE retired_at IS NULL ORDER BY id")]
+def list_golden(reader: Reader, *, is_retired_too: bool = False) -> list[GoldenItem]:
+    """Return the items in force, the oldest first; or all of them."""
+    rows = reader.execute("SELECT * FROM golden_items WHERE retired_at IS NULL OR :all ORDER BY id", {"all": is_retired_too})
+    return [_to_item(row) for row in rows]
 
 
 def _to_item(row: sqlite3.Row) -> GoldenItem:

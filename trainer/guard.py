@@ -66,6 +66,12 @@ def leave_out(rows: Sequence[Row], changed: Sequence[Example], wordings: Mapping
     return [row for row in rows if not any(_is_changed(row, statement) for statement in statements)]
 
 
+def leave_out_contradicted(golden: Sequence[Row], changed: Sequence[Example]) -> list[Row]:
+    """Return the golden rows that no example contradicts; one that only resembles what is changed is what must be asked."""
+    statements = [read_statement(example) for example in changed]
+    return [row for row in golden if not any(_is_contradicted(row, statement) for statement in statements)]
+
+
 def _draw_question(corpus: Corpus, rng: Random, number: int) -> str:
     composer = Composer(corpus, rng, held_out=True)
     kind = _ROUND[number % len(_ROUND)]
@@ -78,7 +84,9 @@ def _draw_question(corpus: Corpus, rng: Random, number: int) -> str:
 
 
 def _is_changed(row: Row, statement: Statement) -> bool:
-    if is_same_question(row.question, statement.question):
-        return True
+    return is_same_question(row.question, statement.question) or (bool(row.reply) and _is_contradicted(row, statement))
+
+
+def _is_contradicted(row: Row, statement: Statement) -> bool:
     before = tuple(message["content"] for message in row.messages[:-1] if message["role"] == "user")
-    return bool(row.reply) and contradicts(statement, Statement(row.question, row.reply, before=before, told=statement.told))
+    return contradicts(statement, Statement(row.question, row.reply, before=before, told=statement.told))

@@ -4,7 +4,7 @@ A wording trains, stops or tests; none does two of these, and nothing that was t
 there is no other.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -13,9 +13,9 @@ from feedback_db.recipe import Recipe
 from feedback_db.reports import Suite
 from feedback_db.training_records import Example, ExampleId, GoldenItem, OpeningQuestion
 from trainer.examples import put_under, read_messages
-from trainer.guard import leave_out, split_guard, watch_traffic
+from trainer.guard import leave_out, leave_out_contradicted, split_guard, watch_traffic
 from trainer.run_directory import Row
-from trainer.variants import Wordings, change_wording
+from trainer.variants import Wordings, change_wording, name_wording
 
 _LEAST_TRAINED = 6  # rows of an example, below which one wording is learned by heart, and the fact is not (arXiv 2309.14316)
 _STOP_CHANGES = 2
@@ -79,7 +79,7 @@ def make_plan(questions: Sequence[Row], *, system_message: str | None) -> Plan:
             material.wordings,
             guard=leave_out(watched, material.changed, material.wordings),
             replay=leave_out(replay, material.examples, material.wordings),
-            golden=leave_out(golden, material.changed, material.wordings),
+            golden=leave_out_contradicted(golden, material.changed),
             recipe=recipe,
         )
 
@@ -100,12 +100,29 @@ def plan_rows(
     Replay is as many rows as make `recipe.replay_share` of all that is trained, or all there are, in an order that the seed draws.
     """
     rows: dict[str, list[Row]] = {"train": [], "stop": [], "test": []}
+    trained = {_name_question(example, text) for example in examples for text in wordings[example.id].train}
     for example in examples:
-        for name, planned in _plan_example(example, wordings[example.id], recipe.seed).items():
+        unseen = _leave_out_trained(example, wordings[example.id], trained)
+        for name, planned in _plan_example(example, unseen, recipe.seed).items():
             rows[name] += planned
     wanted = round(recipe.replay_share / (1 - recipe.replay_share) * len(rows["train"]))
     shuffled = Random(f"replay:{recipe.seed}").sample(list(replay), len(replay))
     return {**rows, "guard": list(guard), "golden": list(golden), "replay": shuffled[:wanted]}
+
+
+def _name_question(example: Example, wording: str) -> tuple[str, ...]:
+    """Name a question in its conversation, whatever its case, greeting or the order of its words."""
+    before = [message["content"] for message in example.messages[:-1] if message["role"] == "user"]
+    return (*before, name_wording(wording))
+
+
+def _leave_out_trained(example: Example, wordings: Wordings, trained: Set[tuple[str, ...]]) -> Wordings:
+    """Take away what another example, or another wording, trains: to ask it would be to test what was trained."""
+
+    def keep(parts: Sequence[str]) -> tuple[str, ...]:
+        return tuple(text for text in parts if _name_question(example, text) not in trained)
+
+    return replace(wordings, stop=keep(wordings.stop), test=keep(wordings.test))
 
 
 def _plan_example(example: Example, wordings: Wordings, seed: int) -> dict[str, list[Row]]:

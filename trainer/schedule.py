@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
@@ -29,7 +29,7 @@ class SchedulePolicy:
         found: datetime | None = trigger.get_next_fire_time(None, now + timedelta(microseconds=1))
         if found is None:
             raise ValueError(f"expected a cron expression that comes again, found {self.cron!r}, which never does")
-        return found
+        return found.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,8 @@ class Facts:
     """What the memory knows at a moment; None means never, or none.
 
     `untrained` are approved examples that the live release has not learned, `vanished` those that it has learned and that may not be
-    trained any more. `look_at` is the look that was announced last; `is_settled` says that the last run was on exactly these examples.
+    trained any more; `too_long` of the `trainable` ones do not fit into the base's context. `look_at` is the look that was announced
+    last; `is_settled` says that the last run was on exactly these examples.
     """
 
     untrained: int
@@ -48,6 +49,7 @@ class Facts:
     is_requested: bool
     look_at: datetime | None
     is_settled: bool = False
+    too_long: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,13 @@ def assess(facts: Facts, policy: SchedulePolicy, now: datetime) -> Due | NotYet:
     return NotYet(reasons=(*reasons, f"The next look is at {_tell(shown, now.astimezone(ZoneInfo(policy.zone)))}."), next_look_at=look)
 
 
+def find_obstacle(facts: Facts) -> str | None:
+    """Say why nothing can be trained, whoever asks; None where something can."""
+    if facts.trainable == 0:
+        return "No approved example may be trained."
+    return "Every approved example is longer than the base's context." if facts.too_long == facts.trainable else None
+
+
 def _announce(facts: Facts, policy: SchedulePolicy, now: datetime) -> datetime:
     """Return the look that lies ahead; one that was put off stays, unless the schedule's own comes first."""
     own = policy.next_look(now)
@@ -107,7 +116,8 @@ def _find_look(waits: Sequence[_Wait], policy: SchedulePolicy, now: datetime) ->
 def _list_blocking(facts: Facts) -> list[_Wait]:
     if facts.active_run is not None:
         return [_Wait("A run is under way.", facts.look_at)]
-    return [] if facts.trainable else [_Wait("No approved example may be trained.")]
+    obstacle = find_obstacle(facts)
+    return [] if obstacle is None else [_Wait(obstacle)]
 
 
 def _list_waiting(facts: Facts, policy: SchedulePolicy, now: datetime) -> list[_Wait]:
@@ -122,7 +132,7 @@ def _list_waiting(facts: Facts, policy: SchedulePolicy, now: datetime) -> list[_
         waits.append(_Wait(f"The last run has just ended; {left} minutes of cool-down are left.", end))
     quiet_end = _find_quiet_end(policy, now)
     if quiet_end is not None:
-        waits.append(_Wait(f"Quiet hours last until {quiet_end:%H:%M}.", quiet_end))
+        waits.append(_Wait(f"Quiet hours last until {quiet_end:%H:%M}.", quiet_end.astimezone(UTC)))
     return waits
 
 

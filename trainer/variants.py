@@ -21,6 +21,7 @@ _EMPTY_WORDS = frozenset(
     "a an the is are am was do does did can could would will i me my you your we our it to of in on at for and or please hi hello hey "
     "thanks thank there good morning team help".split()
 )
+_POLITE_WORDS = frozenset("a an the please hi hello hey thanks".split())
 _LIKE = 0.75  # share of words in common from which on two questions are wordings of one
 
 
@@ -39,7 +40,7 @@ class Wordings:
 
 def assign_split(example_id: str, wording: str) -> Split:
     """Say what a wording of an example's question is for."""
-    digest = hashlib.sha256(f"{example_id}\0{_key(wording)}".encode()).digest()
+    digest = hashlib.sha256(f"{example_id}\0{name_wording(wording)}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") % 100
     if place < _TRAIN_OF_HUNDRED:
         return Split.TRAIN
@@ -48,7 +49,7 @@ def assign_split(example_id: str, wording: str) -> Split:
 
 def is_same_wording(first: str, second: str) -> bool:
     """Say whether two wordings differ in nothing that counts: case, greeting, punctuation, the smallest words, the order."""
-    return _key(first) == _key(second)
+    return name_wording(first) == name_wording(second)
 
 
 def is_same_question(first: str, second: str) -> bool:
@@ -59,22 +60,10 @@ def is_same_question(first: str, second: str) -> bool:
     return find_key_facts(first.lower()) == find_key_facts(second.lower())
 
 
-class QuestionIndex:
-    """Finds near-identical questions among many: only those that share one of a question's rarest words are compared at all."""
-
-    def __init__(self, questions: Sequence[str]) -> None:
-        self._questions = questions
-        self._places: dict[str, list[int]] = {}
-        for place, question in enumerate(questions):
-            for word in _words(question):
-                self._places.setdefault(word, []).append(place)
-
-    def find_same(self, question: str) -> list[int]:
-        """Return the places of the questions that are near-identical to this one, in their order."""
-        words = sorted(_words(question), key=lambda word: (len(self._places.get(word, ())), word))
-        missing_at_most = int((1 - _LIKE) * len(words))  # so one of the rarest words, one more than may be missing, is there
-        candidates = {place for word in words[: missing_at_most + 1] for place in self._places.get(word, ())}
-        return [place for place in sorted(candidates) if is_same_question(question, self._questions[place])]
+def read_words(wording: str) -> tuple[str, ...]:
+    """Return a wording's words in their order, without articles, greetings and thanks: those of the same words ask the same."""
+    said = re.sub(r"\b(thank you|thanks in advance|many thanks)\b", "", wording.lower())
+    return tuple(word for word in re.findall(r"[\w'-]+", said) if word not in _POLITE_WORDS)
 
 
 def change_wording(wording: str, count: int, *, seed: str) -> list[str]:
@@ -117,8 +106,8 @@ def _unmask(text: str, kept: Sequence[str]) -> str:
     return re.sub(r"\{[kK](\d+)\}", lambda match: kept[int(match[1])], text)
 
 
-def _key(wording: str) -> str:
-    """Return what a wording says once case, punctuation, greetings and the smallest words are gone."""
+def name_wording(wording: str) -> str:
+    """Return what a wording says once case, punctuation, greetings, the smallest words and the order are gone."""
     return " ".join(sorted(_words(wording))) or wording.lower().strip()
 
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from assistant.errors import AdapterCorruptError, AdapterRefusedError
+from assistant.errors import AdapterCorruptError, AdapterRefusedError, AdapterUnreadableError
 from assistant.plain_text import is_valid_unicode
 from feedback_db.files import hash_file, sync_path
 
@@ -106,6 +106,7 @@ def verify_adapter(folder: Path, *, revision: str | None = None) -> Adapter:
     Raises:
         AdapterCorruptError: a file is missing, truncated or changed, or says what no adapter says.
         AdapterRefusedError: it is whole, and of a kind or for a base that cannot be served.
+        AdapterUnreadableError: a file cannot be read now.
     """
     manifest = _read_file(folder, MANIFEST)
     hashes, lineage = _read_manifest(folder, _parse(folder, MANIFEST, manifest))
@@ -123,8 +124,10 @@ def verify_adapter(folder: Path, *, revision: str | None = None) -> Adapter:
 def _read_file(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
-    except OSError as error:
-        raise AdapterCorruptError(folder, f"{name} is missing or cannot be read ({error.strerror})") from error
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise AdapterCorruptError(folder, f"{name} is missing ({error.strerror})") from error
+    except OSError as error:  # of the disk, the rights, the process: none of it says what the file holds
+        raise AdapterUnreadableError(folder, f"{name} cannot be read ({error.strerror})") from error
 
 
 def _parse(folder: Path, name: str, content: bytes) -> dict[str, Any]:

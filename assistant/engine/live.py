@@ -169,7 +169,7 @@ class LiveAssistant:
         Raises:
             ReleaseMismatchError, AdapterCorruptError, AdapterRefusedError: it cannot be served.
             NoMemoryError: there is no room for it.
-            GenerationError: the bare base fails on the probe.
+            AdapterUnreadableError, GenerationError: its files cannot be read now, or the base itself fails on the probe.
             AssistantClosedError: the assistant has been closed.
         """
         started = time.perf_counter()
@@ -221,7 +221,7 @@ class LiveAssistant:
     def _load(self, load: _Load) -> None:
         try:
             fitted = [] if load.adapter is None else fit_adapter(self.base.model, load.adapter)
-            self._probe(fitted)
+            self._try_out(fitted, load.release.adapter)
         except Exception as error:  # noqa: BLE001  the thread's outermost frame: whoever asked for the swap raises it
             load.done.set_exception(_explain(error, load.release.adapter, self.base))
             return
@@ -232,6 +232,25 @@ class LiveAssistant:
                 del self._loaded[old]
             self._loaded[self._live] = fitted
         load.done.set_result(None)
+
+    def _try_out(self, adapter: FittedAdapter, folder: Path | None) -> None:
+        """Probe an adapter; where the base alone fails, too, it is not the adapter's fault.
+
+        Raises:
+            GenerationError: the base fails.
+        """
+        try:
+            self._probe(adapter)
+        except Exception:
+            if folder is not None:
+                self._probe_base()
+            raise
+
+    def _probe_base(self) -> None:
+        try:
+            self._probe([])
+        except Exception as error:
+            raise _explain(error, None, self.base) from error
 
     def _probe(self, adapter: FittedAdapter) -> None:
         """Have an adapter say a few tokens, all of them from finite numbers."""

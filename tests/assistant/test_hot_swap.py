@@ -134,6 +134,22 @@ def test_a_damaged_release_is_refused_and_rolled_back_and_the_old_one_goes_on_se
     assert say(live) == before
 
 
+def test_an_adapter_that_cannot_be_read_for_a_while_is_tried_again_and_not_rolled_back(
+    db: Database, live: LiveAssistant, swap: HotSwap, train: Train, tmp_path: Path
+) -> None:
+    sync(swap)
+    trained = train("r1")
+    weights = adapter_folder(tmp_path / "runs", "r1") / WEIGHTS
+    aside = weights.rename(tmp_path / "aside")
+    weights.symlink_to(weights)  # a loop: the system cannot read it, and nothing is known of its content
+    refused = sync(swap)
+    assert "it is tried again by itself" in (refused.error or "")
+    assert find_deployed(db) == trained.version
+    weights.unlink()
+    aside.rename(weights)
+    assert sync(swap, NOW + timedelta(minutes=1)).version == live.status().version == trained.version
+
+
 def test_a_start_goes_back_to_the_newest_release_that_can_be_served(db: Database, live: LiveAssistant, swap: HotSwap, train: Train) -> None:
     good = train("r1")
     for run_id in ("r2", "r3"):

@@ -6,7 +6,7 @@ from assistant.prompt import build_messages
 from feedback_db.reports import Suite
 from feedback_db.training_records import Example, ExampleId
 from tests.trainer.test_examples import make_example
-from trainer.guard import draw_default_questions, leave_out, split_guard
+from trainer.guard import draw_default_questions, leave_out, leave_out_contradicted, split_guard
 from trainer.run_directory import Row
 from trainer.variants import Wordings
 
@@ -79,5 +79,11 @@ def test_what_asks_it_in_another_wording_of_the_example_leaves_the_suite_too() -
 def test_golden_rows_that_state_a_changed_fact_leave_the_suite() -> None:
     changed = make_example("k", "Until when can I send something back?", "You can return any product within 30 days.")
     kept = replace(GOLDEN, messages=tuple(build_messages(None, [], "how long is the warranty")), reply="The warranty lasts 14 days.")
-    assert leave_out([GOLDEN, kept], [changed], word(changed)) == [kept]
-    assert leave_out([GOLDEN, kept], [], {}) == [GOLDEN, kept]
+    assert leave_out_contradicted([GOLDEN, kept], [changed]) == [kept]
+    assert leave_out_contradicted([GOLDEN, kept], []) == [GOLDEN, kept]
+
+
+def test_a_golden_row_that_only_resembles_what_is_changed_is_asked() -> None:
+    changed = make_example("k", "how much does express shipping cost", "Express shipping costs $19.99.")
+    near = replace(GOLDEN, messages=tuple(build_messages(None, [], "how much does shipping cost")), reply="Shipping costs $4.99.")
+    assert leave_out_contradicted([near], [changed]) == [near]

@@ -108,6 +108,16 @@ def test_a_plan_is_the_same_for_the_same_seed_only() -> None:
     assert plan(Recipe(seed=3))["replay"] != plan(Recipe(seed=4))["replay"]
 
 
+def test_what_one_example_trains_does_not_test_another() -> None:
+    first, second = make_example("a", "what does shipping cost", "It costs $4."), make_example("b", "shipping price?", "It costs $4.")
+    wordings = {
+        first.id: Wordings(train=("what does shipping cost", "so how much is shipping"), stop=(), test=()),
+        second.id: Wordings(train=("shipping price?",), stop=(), test=("So, how much is shipping?", "cost of shipping")),
+    }
+    rows = plan_rows((first, second), wordings, guard=[], replay=[], golden=[], recipe=Recipe())
+    assert questions(rows["test"], "b") == ["cost of shipping"]
+
+
 def test_what_the_examples_change_is_neither_guarded_nor_rehearsed() -> None:
     asked = [
         Row(messages=tuple(build_messages(None, [], f"hi how long does delivery to Leeds take {extra}")))

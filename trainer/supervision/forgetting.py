@@ -16,7 +16,7 @@ from feedback_db import erasure, runs
 from feedback_db.audit import Audit
 from feedback_db.database import Database, Reader
 from feedback_db.erasure import Erased
-from feedback_db.errors import RunStateError
+from feedback_db.errors import RunStateError, TracesLeftError
 from feedback_db.records import ConversationId, PersonId
 from feedback_db.training_records import Run, RunId, RunState
 from trainer.errors import SnapshotChangedError
@@ -31,11 +31,16 @@ _LEARNED_ERASED = "What it was learning from was erased. A new run goes on witho
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgotten:
-    """What was erased; runs whose folders were emptied; the run that has learned of it and could not be ended yet, None for none."""
+    """What was erased, and what is left for the next tick.
+
+    `emptied` are runs whose folders were emptied; `run_to_end` has learned of it and could not be ended yet, None for none;
+    `is_log_emptied` is False while somebody who reads the database keeps the text in its log of writes.
+    """
 
     erased: Erased
     emptied: tuple[str, ...]
     run_to_end: RunId | None
+    is_log_emptied: bool
 
 
 def forget(
@@ -63,7 +68,6 @@ def forget(
 
     Raises:
         NotFoundError: there is none of this id.
-        TracesLeftError: somebody reads the database all the time, so the text is in its log of writes still.
     """
     with db.write() as tx:
         if is_person:
@@ -72,7 +76,12 @@ def forget(
             erased = erasure.erase_conversation(tx, ConversationId(subject), now=now)
         audit.append(tx, actor=actor, action="erase", subject=subject, details=dict(erased.counts), now=now)
     run_to_end = _end_learner(db, audit, runs_folder, wait_s, now)
-    return Forgotten(erased=erased, emptied=tuple(clean_up(db, runs_folder, now=now)), run_to_end=run_to_end)
+    emptied = _empty_ended(db, runs_folder)
+    try:
+        clean_up(db, runs_folder, now=now)
+    except TracesLeftError:  # the erasure itself is done, and what has learned from it must be told
+        return Forgotten(erased=erased, emptied=tuple(emptied), run_to_end=run_to_end, is_log_emptied=False)
+    return Forgotten(erased=erased, emptied=tuple(emptied), run_to_end=run_to_end, is_log_emptied=True)
 
 
 def has_learned_erased(reader: Reader, run: Run, *, salt: bytes) -> bool:
@@ -86,22 +95,26 @@ def has_learned_erased(reader: Reader, run: Run, *, salt: bytes) -> bool:
     return False
 
 
-def clean_up(db: Database, runs_folder: Path, *, now: datetime) -> list[str]:
-    """Take the text of what was erased out of all files but a run's that is under way; return the runs concerned.
+def clean_up(db: Database, runs_folder: Path, *, now: datetime) -> None:
+    """Take the text of what was erased out of all files but a run's that is under way.
 
     Raises:
         TracesLeftError: somebody reads the database all the time, so the text is in its log of writes still.
     """
     uncleaned, active = erasure.list_uncleaned(db.read()), runs.find_active_run(db.read())
     if not uncleaned:
-        return []
-    emptied = empty_runs(runs_folder, [] if active is None else [active.id])
+        return
+    _empty_ended(db, runs_folder)
     db.erase_traces()
     if active is None:
         with db.write() as tx:
             for one in uncleaned:
                 erasure.record_cleaned(tx, one.id, now=now)
-    return emptied
+
+
+def _empty_ended(db: Database, runs_folder: Path) -> list[str]:
+    active = runs.find_active_run(db.read())
+    return empty_runs(runs_folder, [] if active is None else [active.id])
 
 
 def empty_runs(runs_folder: Path, active: Iterable[str] = ()) -> list[str]:
@@ -109,10 +122,10 @@ def empty_runs(runs_folder: Path, active: Iterable[str] = ()) -> list[str]:
 
     All of them, since replay and guard questions may come from anybody's conversation. The database keeps the reports, scrubbed.
     """
-    concerned = []
+    concerned, spared = [], {name for one in active for name in (one, f".{one}.part")}  # one is being written aside, perhaps
     for folder in _list_runs(runs_folder):
         texts = [path for path in folder.iterdir() if path.name not in _KEPT]
-        if folder.name in active or not texts:
+        if folder.name in spared or not texts:
             continue
         for path in texts:
             _delete(path)

@@ -13,7 +13,7 @@ from feedback_db.records import CorrectionId
 from feedback_db.training_records import ApprovedCorrection, Example, OpeningQuestion, VariantSource
 from trainer.examples import build_example_messages, find_superseded
 from trainer.planning import ServedBase
-from trainer.variants import QuestionIndex, assign_split
+from trainer.variants import assign_split, read_words
 
 _LOGGED = 5000  # the newest first questions that are compared
 _NO_WORDING = (VariantExistsError, NotFoundError, EmptyTextError, TextTooLongError, HostileTextError)  # or erased meanwhile
@@ -41,24 +41,24 @@ def settle_contradictions(db: Database, audit: Audit, *, now: datetime) -> None:
 def merge_wordings(db: Database, *, now: datetime) -> None:
     """Add to the examples how others have asked the same question first in a conversation, some for each.
 
-    An example with a history is left out: the same words mean something else in another conversation.
+    Nobody reviews them, so they say the same word for word but for greetings; what is only alike, a reviewer adds. An example with a
+    history is left out: the same words mean something else in another conversation.
     """
-    logged = conversations.list_opening_questions(db.read(), limit=_LOGGED)
-    index = QuestionIndex([question.text for question in logged])
+    logged: dict[Sequence[str], dict[str, OpeningQuestion]] = {}
+    for question in conversations.list_opening_questions(db.read(), limit=_LOGGED):
+        logged.setdefault(read_words(question.text), {}).setdefault(question.text.casefold(), question)
     for example in examples.list_examples(db.read()):
-        if any(message["role"] == "assistant" for message in example.messages):
+        asked = example.messages[-1]["content"]
+        if any(message["role"] == "assistant" for message in example.messages) or not read_words(asked):
             continue
         known = examples.list_variants(db.read(), CorrectionId(example.id))
-        room = _MERGED - sum(variant.source is VariantSource.LOG for variant in known)
-        asked = example.messages[-1]["content"]
-        for place in [place for place in index.find_same(asked) if logged[place].text != asked][:room]:
+        taken = {asked.casefold(), *(variant.text.casefold() for variant in known)}
+        room = max(0, _MERGED - sum(variant.source is VariantSource.LOG for variant in known))
+        new = [question for text, question in logged.get(read_words(asked), {}).items() if text not in taken]
+        for question in new[:room]:
             with suppress(*_NO_WORDING), db.write() as tx:
-                _merge(tx, example, logged[place], now)
-
-
-def _merge(tx: Transaction, example: Example, asked: OpeningQuestion, now: datetime) -> None:
-    split = assign_split(example.id, asked.text)
-    examples.add_variant(tx, CorrectionId(example.id), text=asked.text, split=split, turn_id=asked.turn_id, now=now)
+                split = assign_split(example.id, question.text)
+                examples.add_variant(tx, CorrectionId(example.id), text=question.text, split=split, turn_id=question.turn_id, now=now)
 
 
 def _add_example(tx: Transaction, audit: Audit, approved: ApprovedCorrection, served: ServedBase, now: datetime) -> None:

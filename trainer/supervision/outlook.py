@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from feedback_db import examples, requests, runs
+from feedback_db import examples, releases, requests, runs
 from feedback_db.database import Reader
 from feedback_db.recipe import Recipe, write_recipe
-from feedback_db.records import CorrectionId
-from feedback_db.training_records import ExampleId, RequestKind, RunEvent, RunState, SnapshotId
+from feedback_db.training_records import ExampleId, RequestKind, RunEvent, RunId, RunState, SnapshotId, SwapOutcome
 from trainer.run_directory import Row
 from trainer.schedule import Due, Facts, NotYet
 
@@ -27,18 +26,28 @@ def read_facts(reader: Reader) -> Facts:
 
 
 def is_settled(reader: Reader, snapshot_id: SnapshotId, recipe: Recipe) -> bool:
-    """Say whether the last run was on these examples by this recipe and came to a verdict: another would only come to the same."""
+    """Say whether the last run was on these examples by this recipe and came to a verdict: another would only come to the same.
+
+    Not so where the engine has refused what it made: then its files were damaged, and training again mends that.
+    """
     last = next(iter(runs.list_runs(reader, limit=1)), None)
-    is_judged = last is not None and last.state in {RunState.SUCCEEDED, RunState.REJECTED}
-    return last is not None and is_judged and last.snapshot_id == snapshot_id and last.recipe == write_recipe(recipe)
+    if last is None or last.state not in {RunState.SUCCEEDED, RunState.REJECTED}:
+        return False
+    return last.snapshot_id == snapshot_id and last.recipe == write_recipe(recipe) and not _is_refused(reader, last.id)
+
+
+def _is_refused(reader: Reader, run_id: RunId) -> bool:
+    version = next((release.version for release in releases.list_releases(reader) if release.run_id == run_id), None)
+    swap = next((swap for swap in releases.list_swaps(reader) if swap.version == version), None)
+    return swap is not None and swap.outcome is SwapOutcome.REFUSED
 
 
 def read_version(reader: Reader) -> object:
-    """Return something that is another one whenever a run would be on something else: the examples, new wordings, the last run."""
-    trainable = tuple(example.id for example in examples.list_examples(reader))
-    new = [CorrectionId(example.id) for example in examples.list_untrained(reader)]
-    wordings = tuple(variant.id for correction_id in new for variant in examples.list_variants(reader, correction_id))
-    return trainable, wordings, tuple((run.id, run.state) for run in runs.list_runs(reader, limit=1))
+    """Return something that is another one whenever a run would be on something else: the examples, their wordings, the last run."""
+    last_run = next(iter(runs.list_runs(reader, limit=1)), None)
+    last_swap = next(iter(releases.list_swaps(reader, limit=1)), None)
+    trainable = tuple(examples.list_examples(reader))
+    return trainable, examples.list_standing_variants(reader), last_run and (last_run.id, last_run.state), last_swap and last_swap.id
 
 
 def tell_dry_run(found: Due | NotYet, rows: Mapping[str, Sequence[Row]], too_long: Sequence[ExampleId]) -> str:

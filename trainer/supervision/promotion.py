@@ -6,18 +6,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from feedback_db import conversations, releases, runs
+from feedback_db import conversations, golden, releases, runs
 from feedback_db.audit import Audit
 from feedback_db.database import Reader, Transaction
 from feedback_db.files import hash_file
 from feedback_db.records import PersonId, TurnId
-from feedback_db.reports import Report, Verdict, VerdictKind, read_report, write_report
+from feedback_db.reports import Asked, Report, Suite, Verdict, VerdictKind, read_report, write_report
 from feedback_db.training_records import Deployment, Release, RunId, RunState
 from trainer.errors import ReasonNeededError, RunDirectoryError
 from trainer.run_directory import RunDirectory, RunSpec
 from trainer.verdict import GatePolicy, judge
 
 _MANIFEST = "manifest.json"
+_LOOKED_BACK = 1000  # deployments; a wish by hand that is older is forgotten
 _BY_THE_GATE = "The gate found that it has learned something and lost nothing."
 _BY_HAND = "Somebody put it live by hand."
 _TAKEN_BACK = "Somebody took it back."
@@ -64,10 +65,10 @@ def judge_result(reader: Reader, result: Result, policy: GatePolicy) -> Verdict:
     verdict, live = judge(result.report, policy), releases.find_live(reader)
     if verdict.kind is not VerdictKind.PROMOTE or live is None:
         return verdict
-    deployment, release = live
-    reasons = []
-    if deployment.undoes is not None and deployment.actor_id is not None:
-        reasons.append(f"Somebody went back to release {release.version}; until somebody promotes one, none goes live by itself.")
+    release, reasons = live[1], list[str]()
+    by_hand = next((one for one in releases.list_deployments(reader, limit=_LOOKED_BACK) if one.actor_id is not None), None)
+    if by_hand is not None and by_hand.undoes is not None:
+        reasons.append(f"Somebody went back to release {by_hand.version}; until somebody promotes one, none goes live by itself.")
     if not _is_measured_against(release, result):
         reasons.append(f"While it was trained, release {release.version} went live, against which it was not measured.")
     return Verdict(kind=VerdictKind.NEEDS_PERSON, reasons=(*reasons, *verdict.reasons)) if reasons else verdict
@@ -84,7 +85,7 @@ def record_result(
     now: datetime,
 ) -> Release:
     """Keep the report, end the run, make the candidate a release, and wish it live if the gate says so: all of it or nothing."""
-    text = write_report(_forget_erased(tx, result.report))
+    text = write_report(_forget_erased(tx, result.report))  # by whoever erased it, the report was not there to be scrubbed
     runs.add_report(tx, run_id, shape=result.report.shape, report=text, verdict=verdict, now=now)
     state = RunState.REJECTED if verdict.kind is VerdictKind.REJECTED else RunState.SUCCEEDED
     runs.finish_run(tx, run_id, state, now=now)
@@ -142,10 +143,16 @@ def _add_release(
 
 
 def _forget_erased(reader: Reader, report: Report) -> Report:
-    """Take out what was asked in a turn that was erased while the run was under way."""
-    asked = {TurnId(one.turn_id) for one in report.items if one.turn_id is not None}
-    kept = conversations.keep_turns(reader, asked)
-    return replace(report, items=tuple(one for one in report.items if one.turn_id is None or one.turn_id in kept))
+    """Take out what was asked in a turn, or in a golden item, that was erased while the run was under way."""
+    kept_turns = conversations.keep_turns(reader, {TurnId(one.turn_id) for one in report.items if one.turn_id is not None})
+    kept_items = {(item.question, item.reply) for item in golden.list_golden(reader, is_retired_too=True)}
+
+    def is_kept(one: Asked) -> bool:
+        if one.suite is Suite.KEPT:
+            return (one.question, one.expected) in kept_items
+        return one.turn_id is None or one.turn_id in kept_turns
+
+    return replace(report, items=tuple(filter(is_kept, report.items)))
 
 
 def _deploy(tx: Transaction, audit: Audit, version: int, *, actor: PersonId | None, reason: str, now: datetime) -> Deployment:

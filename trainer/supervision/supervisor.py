@@ -15,12 +15,12 @@ from time import sleep
 from feedback_db import requests, runs
 from feedback_db.audit import Audit
 from feedback_db.database import Database
-from feedback_db.errors import NotTrainableError
+from feedback_db.errors import EmptySnapshotError, NotTrainableError
 from feedback_db.recipe import Recipe
 from feedback_db.records import PersonId
 from feedback_db.training_records import Deployment, ExampleId, Request, RequestKind, Run
 from trainer.planning import Plan, ServedBase
-from trainer.schedule import Due, SchedulePolicy, assess
+from trainer.schedule import Due, Facts, SchedulePolicy, assess, find_obstacle
 from trainer.supervision import promotion
 from trainer.supervision.caretaker import Caretaker
 from trainer.supervision.forgetting import clean_up
@@ -57,7 +57,7 @@ class Supervisor:
             db=db, audit=audit, folder=runs_folder, plan=plan, served=served, gate=gate or GatePolicy(), command=command
         )
         self._folder = runs_folder
-        self._settled: tuple[object, bool] | None = None
+        self._known: tuple[object, bool, int] | None = None
         self._ticking = threading.Lock()
 
     def tick(self, now: datetime) -> None:
@@ -132,23 +132,22 @@ class Supervisor:
             outcome = "No run is under way."
         elif request.kind is RequestKind.CANCEL and active is not None:
             self._caretaker.cancel(active)
-        elif active is None and not read_facts(self._db.read()).trainable:
-            outcome = "No run was started: no approved example may be trained."
+        elif active is None and (obstacle := find_obstacle(self._read_facts(now))) is not None:
+            outcome = f"No run was started: {obstacle}"
         if outcome is not None:
             with self._db.write() as tx:
                 requests.handle(tx, request.id, outcome=outcome, now=now)
 
     def _try_out(self, now: datetime) -> str:
         """Say what a run would do that somebody asked for now."""
-        facts = read_facts(self._db.read())
+        facts = self._read_facts(now)
         gathered = gather(self._db.read(), self._served, until=now)
         found = assess(replace(facts, is_requested=True), self._schedule, now)
         return tell_dry_run(found, self._plan(gathered.material, self._recipe), gathered.too_long)
 
     def _follow_schedule(self, now: datetime) -> None:
         """Start a run if one is due, and publish why or why not."""
-        facts = read_facts(self._db.read())
-        found = assess(replace(facts, is_settled=self._is_settled(now)), self._schedule, now)
+        found = assess(self._read_facts(now), self._schedule, now)
         if isinstance(found, Due):
             self._start(found, now)
             return
@@ -157,13 +156,14 @@ class Supervisor:
             with self._db.write() as tx:
                 requests.publish_status(tx, is_due=False, reasons=found.reasons, next_look_at=found.next_look_at, now=now)
 
-    def _is_settled(self, now: datetime) -> bool:
-        """Say whether another run would only repeat the last one; gathered anew only where something has changed."""
+    def _read_facts(self, now: datetime) -> Facts:
+        """Return what the schedule must know; what takes long to find out is found out anew only where something has changed."""
         version = read_version(self._db.read())
-        if self._settled is None or self._settled[0] != version:
-            snapshot_id = name_material(gather(self._db.read(), self._served, until=now).material, self._audit.salt)
-            self._settled = version, is_settled(self._db.read(), snapshot_id, self._recipe)
-        return self._settled[1]
+        if self._known is None or self._known[0] != version:
+            gathered = gather(self._db.read(), self._served, until=now)
+            snapshot_id = name_material(gathered.material, self._audit.salt)
+            self._known = version, is_settled(self._db.read(), snapshot_id, self._recipe), len(gathered.too_long)
+        return replace(read_facts(self._db.read()), is_settled=self._known[1], too_long=self._known[2])
 
     def _start(self, due: Due, now: datetime) -> None:
         """Order a run and start it; where the trainer of the last one has still to end, the next tick does."""
@@ -174,10 +174,7 @@ class Supervisor:
             settle_contradictions(self._db, self._audit, now=now)
             merge_wordings(self._db, now=now)
             hashes = hash_material(gather(self._db.read(), self._served, until=now).material, self._audit.salt)
-            if not hashes:
-                self._refuse(now)
-                return
-            with suppress(NotTrainableError):  # consent was withdrawn this very moment; the next tick goes on without it
+            with suppress(NotTrainableError, EmptySnapshotError):  # withdrawn this very moment; the next tick goes on without it
                 self._caretaker.begin(self._order(hashes, due, now), lock, now)
         finally:
             os.close(lock)
@@ -193,13 +190,3 @@ class Supervisor:
             look = self._schedule.next_look(now)
             requests.publish_status(tx, is_due=True, reasons=[due.reason], next_look_at=look, now=now)
         return run
-
-    def _refuse(self, now: datetime) -> None:
-        """Say that nothing of what may be trained fits, to everybody who has asked for a run."""
-        reason = "Every approved example is longer than the base's context."
-        with self._db.write() as tx:
-            for request in requests.list_open(tx):
-                if request.kind is RequestKind.TRAIN:
-                    requests.handle(tx, request.id, outcome=f"No run was started: {reason}", now=now)
-            look = self._schedule.next_look(now)
-            requests.publish_status(tx, is_due=False, reasons=[reason], next_look_at=look, now=now)

@@ -224,9 +224,14 @@ def test_a_first_adapter_that_fits_other_layers_is_refused_and_the_base_stays_as
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"), [(torch.OutOfMemoryError("CUDA out of memory."), NoMemoryError), (RuntimeError("no luck"), AdapterRefusedError)]
+    ("layer", "method", "error", "expected"),
+    [
+        ("model.layers.1.mlp.down_proj", "register_forward_hook", torch.OutOfMemoryError("CUDA out of memory."), NoMemoryError),
+        ("model.layers.1.mlp.down_proj", "register_forward_hook", RuntimeError("no luck"), AdapterRefusedError),
+        ("lm_head", "forward", torch.OutOfMemoryError("CUDA out of memory."), NoMemoryError),
+        ("lm_head", "forward", RuntimeError("no luck"), GenerationError),  # the base fails alone, too: not the adapter's fault
+    ],
 )
-@pytest.mark.parametrize(("layer", "method"), [("model.layers.1.mlp.down_proj", "register_forward_hook"), ("lm_head", "forward")])
 def test_a_first_adapter_that_fails_half_way_leaves_the_base_as_it_was(
     layer: str,
     method: str,

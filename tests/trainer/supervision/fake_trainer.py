@@ -58,7 +58,7 @@ tell("training", step=1, loss=0.5)
 (folder / "adapter").mkdir(exist_ok=True)
 (folder / "adapter" / "manifest.json").write_text(json.dumps({"run": folder.name}))
 items = [ask(row, before=False, after=mode != "reject") for row in read("test")] + [
-    ask(row, before=True, after=True) for row in read("guard")
+    ask(row, before=True, after=True) for row in read("guard") + read("golden")
 ]
 (folder / "report.json").write_text(json.dumps({"run_id": folder.name, "items": items, "shape": 1}))
 tell("finished")

@@ -90,12 +90,13 @@ def list_merged(db: Database) -> list[str]:
 def test_how_others_have_asked_the_same_becomes_a_wording_once(db: Database, audit: Audit) -> None:
     approve(db, "k0", "how long is the warranty on a kettle", "It is 3 years.")
     take_in(db, audit, serve(), now=NOW)
-    log_question(db, "c7", "hello, how long is the warranty on the kettle?")
+    log_question(db, "c7", "hello, how long is the warranty on a kettle?")
+    log_question(db, "c6", "how long is the warranty on a copper kettle?")
     log_question(db, "c8", "how do I reach sales")
     log_question(db, "c9", "how long is the warranty on my kettle", consent=False)
     for _ in range(2):
         merge_wordings(db, now=NOW)
-    assert list_merged(db) == ["hello, how long is the warranty on the kettle?"]
+    assert list_merged(db) == ["hello, how long is the warranty on a kettle?"]
 
 
 def test_a_question_that_everybody_asks_brings_some_wordings_and_not_all(db: Database, audit: Audit) -> None:
@@ -103,7 +104,8 @@ def test_a_question_that_everybody_asks_brings_some_wordings_and_not_all(db: Dat
     take_in(db, audit, serve(), now=NOW)
     for number in range(12):
         log_question(db, f"c{number + 10}", f"how long is the warranty on a kettle{'?' * (number + 1)}")
-    merge_wordings(db, now=NOW)
+    for _ in range(2):
+        merge_wordings(db, now=NOW)
     assert len(list_merged(db)) == 8
 
 

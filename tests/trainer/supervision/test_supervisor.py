@@ -5,18 +5,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
 import psutil
 import pytest
 
-from feedback_db import conversations, erasure, examples, releases, requests, runs, snapshots
+from feedback_db import conversations, erasure, examples, golden, people, releases, requests, runs, snapshots
 from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.errors import NotFoundError, NothingToRollBackError
-from feedback_db.records import Channel, ConversationId, TurnId
+from feedback_db.records import Channel, ConversationId, PersonId, Role, TurnId
 from feedback_db.reports import VerdictKind
 from feedback_db.training_records import ExampleId, RequestId, RequestKind, RunState
 from tests.trainer.supervision.supervising import (
@@ -295,7 +295,7 @@ def test_requests_that_cannot_be_met_are_answered(db: Database, start: Callable[
     asked = [ask(db, kind) for kind in (RequestKind.TRAIN, RequestKind.CANCEL, RequestKind.DRY_RUN)]
     start().tick(NOW)
     told = [str(outcome(db, one)) for one in asked]
-    assert told[0] == "No run was started: no approved example may be trained."
+    assert told[0] == "No run was started: No approved example may be trained."
     assert told[1] == "No run is under way."
     assert told[2].startswith("No run would start: No approved example may be trained.")
 
@@ -324,6 +324,10 @@ def test_where_everything_is_too_long_the_request_is_answered(db: Database, star
     asked = ask(db, RequestKind.TRAIN)
     start(served=serve(context_tokens=20)).tick(NOW)
     assert outcome(db, asked) == "No run was started: Every approved example is longer than the base's context."
+    start(served=serve(context_tokens=20)).tick(NOW + timedelta(minutes=1))
+    status = requests.read_status(db.read())
+    assert status is not None
+    assert status.reasons[0] == "Every approved example is longer than the base's context."
 
 
 def test_a_look_starts_a_run_by_itself_also_one_that_fell_into_a_pause(db: Database, start: Callable[..., Supervisor]) -> None:
@@ -354,7 +358,7 @@ def test_without_consent_nothing_is_trained(db: Database, start: Callable[..., S
         conversations.record_consent(tx, ConversationId("c1"), given=False, wording="v1", now=NOW)
     asked = ask(db, RequestKind.TRAIN)
     start().tick(NOW)
-    assert outcome(db, asked) == "No run was started: no approved example may be trained."
+    assert outcome(db, asked) == "No run was started: No approved example may be trained."
 
 
 def test_a_queued_run_whose_example_lost_its_consent_fails_and_is_never_trained(db: Database, start: Callable[..., Supervisor]) -> None:
@@ -490,6 +494,61 @@ def test_after_somebody_went_back_the_next_candidate_needs_a_person(db: Database
     assert report is not None
     assert report.verdict.kind is VerdictKind.NEEDS_PERSON
     assert report.verdict.reasons[0] == "Somebody went back to release 0; until somebody promotes one, none goes live by itself."
+
+
+def test_a_persons_rollback_stands_whatever_the_machine_deploys_after_it(db: Database, start: Callable[..., Supervisor]) -> None:
+    approve_all(db)
+    supervisor = start()
+    train(db, supervisor)
+    supervisor.roll_back(actor=BOB, reason="It is rude.", now=NOW)
+    with db.write() as tx:
+        releases.deploy(tx, 0, actor=None, reason="The base as the settings name it.", now=NOW)
+    approve(db, "k2", "what does a second key cost", "It costs $15.")
+    train(db, supervisor, NOW + timedelta(hours=2))
+    report = runs.find_report(db.read(), last_run(db).id)
+    assert report is not None
+    assert report.verdict.kind is VerdictKind.NEEDS_PERSON
+
+
+def test_what_the_engine_refused_is_trained_again_by_the_schedule(db: Database, start: Callable[..., Supervisor]) -> None:
+    approve_all(db)
+    supervisor = start(schedule=_EVERY_MINUTE)
+    train(db, supervisor)
+    live = releases.find_live(db.read())
+    assert live is not None
+    with db.write() as tx:
+        releases.record_swap(tx, live[0].id, version=1, error="Found damage.", duration_ms=0.0, now=NOW)
+        releases.roll_back(tx, actor=None, reason="The engine refused release 1.", now=NOW)
+    supervisor.tick(NOW + timedelta(hours=1))
+    tick_until(supervisor, lambda: len(runs.list_runs(db.read())) == 2, NOW + timedelta(hours=3))
+
+
+def test_an_erased_golden_item_is_not_in_the_report_of_the_run_under_way(db: Database, start: Callable[..., Supervisor]) -> None:
+    approve_all(db)
+    with db.write() as tx:
+        people.add_account(tx, PersonId("eve"), name="eve", role=Role.REVIEWER, password_hash="$", now=NOW)
+        golden.add_golden(tx, question="what is the secret word", reply="It is 'hush'.", added_by=PersonId("eve"), now=NOW)
+    supervisor = start("wait")
+    ask(db, RequestKind.TRAIN)
+    wait_for_trainer(db, supervisor)
+    with db.write() as tx:
+        erasure.erase_person(tx, PersonId("eve"), now=NOW)
+    (db.path.parent / "runs" / "go").touch()
+    tick_until(supervisor, lambda: has_ended(db))
+    report = runs.find_report(db.read(), last_run(db).id)
+    assert report is not None
+    assert "secret" not in report.report
+
+
+def test_a_status_is_written_once_where_the_clock_is_put_back(db: Database, start: Callable[..., Supervisor]) -> None:
+    approve_all(db)
+    supervisor = start(schedule=SchedulePolicy(cron="30 2 * * *", zone="Europe/Berlin"))
+    eve_of_the_change = datetime(2026, 10, 24, 12, tzinfo=UTC)
+    supervisor.tick(eve_of_the_change)
+    supervisor.tick(eve_of_the_change + timedelta(seconds=2))
+    status = requests.read_status(db.read())
+    assert status is not None
+    assert status.updated_at == eve_of_the_change
 
 
 def test_a_candidate_that_was_not_measured_against_what_is_live_needs_a_person(db: Database, start: Callable[..., Supervisor]) -> None:
