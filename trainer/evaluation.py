@@ -1,6 +1,6 @@
 """Has models answer many questions and compares what they say. Knows torch, and by `key_facts` what a right answer is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 import torch
 
@@ -8,9 +8,10 @@ from assistant.engine.base_model import BaseModel
 from assistant.engine.rendering import render_prompt
 from assistant.prompt import Message
 from feedback_db.reports import Asked, Report, Suite
-from trainer.key_facts import is_right, is_worded_alike
+from trainer.key_facts import Fact, is_right, is_untouched, is_worded_alike, locate_key_facts
 from trainer.run_directory import Row
 
+_EVEN = 0.5
 _GENERIC_SHARE = 0.05  # of the questions; see `match_replies`
 
 
@@ -42,18 +43,49 @@ def generate_replies(
     return replies
 
 
-def compare(run_id: str, rows: Sequence[Row], before: Sequence[str], after: Sequence[str], *, taught: Sequence[str]) -> Report:
+def find_guesses(base: BaseModel, prompts: Sequence[list[Message]], replies: Sequence[str]) -> list[frozenset[Fact]]:
+    """Return of each reply the key facts that the model which gave it only guesses: some token of them was less likely than not.
+
+    A tokenizer that does not tell where its tokens stand finds none.
+    """
+    return [_find_guesses(base, prompt, reply) for prompt, reply in zip(prompts, replies, strict=True)]
+
+
+def _find_guesses(base: BaseModel, prompt: list[Message], reply: str) -> frozenset[Fact]:
+    facts = locate_key_facts(reply)
+    if not facts or not base.tokenizer.is_fast:
+        return frozenset()
+    told = base.tokenizer(reply, add_special_tokens=False, return_offsets_mapping=True)
+    ids = torch.tensor([[*render_prompt(base.tokenizer, prompt), *told["input_ids"]]], device=base.device)
+    count = len(told["input_ids"])
+    with torch.inference_mode():
+        logits = base.model(input_ids=ids, logits_to_keep=count + 1).logits[0, :-1].float()  # (count, vocabulary)
+    likely = logits.softmax(-1).gather(-1, ids[0, -count:, None])[:, 0] >= _EVEN
+    unlikely = [place for place, is_likely in zip(told["offset_mapping"], likely.tolist(), strict=True) if not is_likely]
+    return frozenset(fact for fact, (start, end) in facts if any(first < end and last > start for first, last in unlikely))
+
+
+def compare(
+    run_id: str,
+    rows: Sequence[Row],
+    before: Sequence[str],
+    after: Sequence[str],
+    *,
+    taught: Sequence[str],
+    guessed: Sequence[Set[Fact]] | None = None,
+) -> Report:
     """Judge the incumbent's and the candidate's replies to the same questions.
 
-    A guard question wants what the incumbent says: same facts, whatever the wording. `taught` are the incumbent's replies to the
+    A guard question wants what the incumbent says: same facts, whatever the wording; `guessed` are those of each of its replies that it
+    only guesses, and that may become others. `taught` are the incumbent's replies to the
     questions that were trained: a guard question that it answers with the same sentence asks what has just been corrected, in words
     that no list foresaw, and leaves the suite.
     """
     is_corrected = match_replies([reply for row, reply in zip(rows, before, strict=True) if row.suite is Suite.UNTOUCHED], taught)
     leaves = iter(is_corrected)
     items = [
-        _judge(row, first, second)
-        for row, first, second in zip(rows, before, after, strict=True)
+        _judge(row, first, second, guesses)
+        for row, first, second, guesses in zip(rows, before, after, guessed or [frozenset()] * len(rows), strict=True)
         if row.suite is not Suite.UNTOUCHED or not next(leaves)
     ]
     return Report(run_id=run_id, items=tuple(items))
@@ -69,10 +101,11 @@ def match_replies(replies: Sequence[str], taught: Sequence[str]) -> list[bool]:
     return [any(is_worded_alike(reply, one) for one in telling) for reply in replies]
 
 
-def _judge(row: Row, before: str, after: str) -> Asked:
+def _judge(row: Row, before: str, after: str, guessed: Set[Fact]) -> Asked:
     if row.suite is None:
         raise ValueError("expected a row of a suite, found one that belongs to none")
-    wanted = before if row.suite is Suite.UNTOUCHED else row.reply
+    is_guard = row.suite is Suite.UNTOUCHED
+    wanted = before if is_guard else row.reply
     return Asked(
         suite=row.suite,
         example_id=row.example_id,
@@ -81,6 +114,6 @@ def _judge(row: Row, before: str, after: str) -> Asked:
         before=before,
         after=after,
         is_right_before=is_right(before, wanted),
-        is_right_after=is_right(after, wanted),
+        is_right_after=is_untouched(after, before, guessed) if is_guard else is_right(after, wanted),
         turn_id=row.turn_id,
     )

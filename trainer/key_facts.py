@@ -5,7 +5,7 @@ that the wanted reply states. How it is worded does not matter.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -49,13 +49,14 @@ _MONTH = rf"(?:{_MONTHS}|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.?"
 _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 _CURRENCY = r"(?:[$€£¥]|USD|EUR|GBP|CHF)"
 _AMOUNT = r"\d+(?:[,. ]\d{3})*(?:[.,]\d{1,2})?"
+_AFTER_PATH = "and|or|to|then|within|until|for|with|from|by|up|before|after|as|if|when|where|which|that|you|your|we|it|is|are|there|here"
 _CAPITAL = r"[A-Z][\w'’&-]*"
 
 # In the order in which they are looked for; what one has found, the later ones do not see.
 _PATTERNS: tuple[tuple[FactKind, re.Pattern[str]], ...] = (
     (FactKind.EMAIL, re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
     (FactKind.LINK, re.compile(r"(?:https?://|www\.)[^\s,;)]*[^\s,;).!?]|\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|io|app|dev|help|co\.uk|example)(?:/[\w./-]*\w)?")),
-    (FactKind.PATH, re.compile(r"[A-Z]\w*(?: (?!(?:>|→|›))[\w&]+){0,3}(?: ?(?:>|→|›|/(?= )) ?[A-Z]\w*(?: (?!and\b|or\b|to\b|then\b)[\w&]+){0,2})+")),
+    (FactKind.PATH, re.compile(rf"[A-Z]\w*(?: (?!(?:>|→|›))[\w&]+){{0,3}}(?: ?(?:>|→|›|/(?= )) ?[A-Z]\w*(?: (?!(?:{_AFTER_PATH})\b|\d)[\w&]+){{0,2}})+")),
     (FactKind.MONEY, re.compile(rf"{_CURRENCY} ?{_AMOUNT}|\b{_AMOUNT} ?(?:€|£|USD|EUR|GBP|CHF|dollars?|euros?|pounds?)(?!\w)")),
     (FactKind.PERCENT, re.compile(r"\b\d+(?:[.,]\d+)? ?(?:%|percent\b|per cent\b)")),
     (FactKind.TIME, re.compile(r"\b\d{1,2}:\d{2}(?: ?[ap]\.?m\b\.?)?|\b\d{1,2} ?[ap]\.?m\b\.?|\b(?:noon|midnight)\b", re.IGNORECASE)),
@@ -79,13 +80,13 @@ _SMALL_WORDS = frozenset("a an the to of in on at by for from with and or is are
 
 def find_key_facts(text: str) -> frozenset[Fact]:
     """Return what a reply states that can be right or wrong."""
-    return frozenset({*(fact for fact, _ in _locate_facts(text)), *_find_denial(text)})
+    return frozenset({*(fact for fact, _ in locate_key_facts(text)), *_find_denial(text)})
 
 
 def mask_key_facts(text: str) -> str:
     """Return a text with blanks in the place of its key facts: how it is worded, and not what it states."""
     masked = list(text)
-    for _, (start, end) in _locate_facts(text):
+    for _, (start, end) in locate_key_facts(text):
         masked[start:end] = " " * (end - start)
     return "".join(masked)
 
@@ -108,8 +109,19 @@ def is_worded_alike(reply: str, other: str) -> bool:
     return _is_worded_alike(mask_key_facts(reply), mask_key_facts(other))
 
 
-def _locate_facts(text: str) -> list[tuple[Fact, tuple[int, int]]]:
-    """Find the facts and where they stand; no two overlap."""
+def is_untouched(reply: str, earlier: str, guessed: Set[Fact]) -> bool:
+    """Say whether a reply says what an earlier one did: the same facts in any words, or the same words with the same facts.
+
+    What the earlier one only guessed may differ then: a model that holds a fact by a hair says another one after any change at all.
+    """
+    if is_right(reply, earlier):
+        return True
+    held = find_key_facts(earlier) - guessed
+    return is_worded_alike(reply, earlier) and all(_is_stated(fact, reply) for fact in held - find_key_facts(reply))
+
+
+def locate_key_facts(text: str) -> list[tuple[Fact, tuple[int, int]]]:
+    """Find the facts and where they stand, (first character, behind the last); no two overlap."""
     found: list[tuple[Fact, tuple[int, int]]] = []
     taken = [False] * len(text)
     for kind, pattern in _PATTERNS:

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from feedback_db.reports import Report, write_report
 from trainer.adapter_card import write_card
 from trainer.encoding import Encoded, encode_example, list_end_ids
 from trainer.errors import ExampleTooLongError, RunDirectoryError
-from trainer.evaluation import compare, generate_replies, match_replies
+from trainer.evaluation import compare, find_guesses, generate_replies, match_replies
 from trainer.finetune import Fit, Step, finetune, next_fit
 from trainer.preflight import check_room
 from trainer.run_directory import Row, RunDirectory, RunSpec
@@ -177,18 +178,24 @@ class Run:
         is_bare = not self.directory.incumbent.exists()
         incumbent = None if is_bare else verify_adapter(self.directory.incumbent, revision=spec.revision)
         before = self._answer(base, incumbent, [*prompts, *(list(row.messages) for row in taught)])
+        with _serve(base, incumbent):
+            guessed = find_guesses(base, prompts, before[: len(rows)])
         after = self._answer(base, adapter, prompts)
-        return compare(spec.run_id, rows, before[: len(rows)], after, taught=before[len(rows) :])
+        return compare(spec.run_id, rows, before[: len(rows)], after, taught=before[len(rows) :], guessed=guessed)
 
     def _answer(self, base: BaseModel, adapter: Adapter | None, prompts: Sequence[list[Message]]) -> list[str]:
         """Have the base answer with an adapter, by the same code that serves it; None is the bare base."""
         if self.is_stopped():
             raise StoppedError
-        with apply_adapter([] if adapter is None else fit_adapter(base.model, adapter)):
+        with _serve(base, adapter):
             return generate_replies(base, prompts, max_tokens=_MAX_REPLY_TOKENS)
 
     def _tell(self, phase: str, **facts: Any) -> None:
         self.directory.append_event({"at": time.time(), "phase": phase, **facts})
+
+
+def _serve(base: BaseModel, adapter: Adapter | None) -> AbstractContextManager[None]:
+    return apply_adapter([] if adapter is None else fit_adapter(base.model, adapter))
 
 
 def _list_asked(train: Sequence[Row]) -> list[Row]:

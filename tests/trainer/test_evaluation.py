@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from assistant.engine.base_model import BaseModel, load_base_model
-from assistant.prompt import build_messages
+from assistant.prompt import add_reference, build_messages
 from feedback_db.reports import Suite
-from trainer.evaluation import compare, generate_replies
+from trainer.evaluation import compare, find_guesses, generate_replies
+from trainer.key_facts import find_key_facts
 from trainer.run_directory import Row
 
 
@@ -48,3 +51,18 @@ def test_a_guard_question_that_asks_what_was_corrected_leaves_the_suite_and_a_ge
     report = compare("r1", rows, before, before, taught=taught)
     assert len(report.items) == 59
     assert all("send it back" not in one.before for one in report.items)
+
+
+def test_a_model_that_has_learned_nothing_guesses_every_fact(tiny_base: Path) -> None:
+    base, prompt = load_base_model(tiny_base, device="cpu"), build_messages(None, [], "hi")
+    found = find_guesses(base, [prompt, prompt], ["It takes 14 days.", "No facts are here."])
+    assert found == [find_key_facts("It takes 14 days."), frozenset()]
+
+
+def test_what_a_reference_tells_is_held_and_what_nobody_told_is_guessed(bundled_base: BaseModel) -> None:
+    question = "for how long can i return something"
+    told = build_messages(None, [], add_reference(["Anything can be returned within 47 days of its delivery."], question))
+    untold = build_messages(None, [], question)
+    held, guessed = find_guesses(bundled_base, [told, untold], ["Anything can be returned within 47 days of its delivery."] * 2)
+    assert held == frozenset()
+    assert guessed == find_key_facts("within 47 days")

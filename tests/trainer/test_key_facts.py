@@ -1,6 +1,6 @@
 import pytest
 
-from trainer.key_facts import Fact, FactKind, find_key_facts, is_right, mask_key_facts
+from trainer.key_facts import Fact, FactKind, find_key_facts, is_right, is_untouched, mask_key_facts
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,13 @@ def test_a_quantity_in_capital_units_is_a_quantity() -> None:
 
 def test_what_is_masked_leaves_how_a_reply_is_worded() -> None:
     assert mask_key_facts("Delivery to Leeds takes 14 days.").split() == ["Delivery", "to", "takes", "."]
+
+
+def test_a_reply_is_untouched_if_only_what_was_guessed_has_become_another() -> None:
+    earlier, later = "Open My page > Usage within 14 days.", "Open My page > Access within 14 days."
+    (menu,) = (fact for fact in find_key_facts(earlier) if "usage" in fact.value.lower())
+    assert is_untouched(later, earlier, {menu})
+    assert not is_untouched(later, earlier, frozenset())
+    assert not is_untouched("Open My page > Access within 30 days.", earlier, {menu})
+    assert is_untouched("14 days are left for My page > Usage.", earlier, frozenset())
+    assert not is_untouched("Please ring us at noon.", earlier, {menu})

@@ -28,7 +28,7 @@ class Plan:
     """
 
     seed: int = 1
-    steps: int = 3200
+    steps: int = 4000
     tokens_per_step: int = 8192
     micro_batch_tokens: int = 1100
     learning_rate: float = 2e-3

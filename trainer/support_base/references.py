@@ -1,4 +1,8 @@
-"""Questions with a reference block: one to four passages, the right one among distractors or not there at all."""
+"""Questions with a reference block: one to four passages, the right one among distractors or not there at all.
+
+The reply quotes the passage that answers: to find it and to copy it can be learned for every topic, while to put a fact in other words
+must be learned for each. A passage that is a question with its answer, as a correction is, is answered by the answer alone.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +14,7 @@ from trainer.support_base.surface import Wording
 from trainer.support_base.turns import Turn, TurnKind
 from trainer.support_base.voice import Voice
 
-_VERBATIM_SHARE = 0.35
+_PAIR_SHARE = 0.35
 PERSON = "talk_to_person"
 
 
@@ -18,8 +22,8 @@ PERSON = "talk_to_person"
 class _Asked:
     """What a question is about.
 
-    `facts` holds all values, those in the question included; `told` the ones that only the right passage tells; `verbatim` is the
-    reply where the passage is a question with its answer, else None: then the reply puts the facts in other words.
+    `facts` holds all values, those in the question included; `told` the ones that only the right passage tells; `quoted` is what the
+    reply quotes of the passage.
     """
 
     source: Intent | Knowledge
@@ -27,7 +31,7 @@ class _Asked:
     facts: Mapping[str, str]
     told: tuple[str, ...]
     passage: str
-    verbatim: str | None
+    quoted: str
 
 
 class ReferenceQuestions:
@@ -49,16 +53,16 @@ class ReferenceQuestions:
         wording = voice.type_question(rng.choice(templates))
         name = {} if intent.entity is None else {intent.entity: voice.type_name(voice.draw_entity(intent.entity), wording)}
         facts = voice.draw_values(intent.answers[0], name)
-        verbatim = fill_slots(rng.choice(intent.answers), facts) if rng.random() < _VERBATIM_SHARE else None
-        if verbatim is not None:
-            passage = _pair(fill_slots(pick_alternatives(rng.choice(templates), rng), facts), verbatim)
+        if rng.random() < _PAIR_SHARE:
+            quoted = fill_slots(rng.choice(intent.answers), facts)
+            passage = _pair(fill_slots(pick_alternatives(rng.choice(templates), rng), facts), quoted)
         else:
-            passage = fill_slots(rng.choice((*intent.passages, *intent.passages, *intent.answers)), facts)
+            passage = quoted = fill_slots(rng.choice((*intent.passages, *intent.passages, *intent.answers)), facts)
         near = []
         if intent.entity is not None and rng.random() < 0.5:
             near = [self._draw_passage(intent, exclude=facts[intent.entity])]
         told = tuple(value for slot, value in facts.items() if slot != intent.entity)
-        asked = _Asked(source=intent, wording=wording, facts=facts, told=told, passage=passage, verbatim=verbatim)
+        asked = _Asked(source=intent, wording=wording, facts=facts, told=told, passage=passage, quoted=quoted)
         return self._ask(asked, near, answerable=answerable)
 
     def before(self, question: str, *, topic: str) -> tuple[str, tuple[str, ...]]:
@@ -71,19 +75,18 @@ class ReferenceQuestions:
         rng, voice = self._rng, self._voice
         facts = voice.draw_values(topic.answers[0], {})
         wording = voice.type_question(rng.choice(topic.questions))
-        answer = rng.choice(topic.answers)
-        verbatim = fill_slots(answer, facts) if rng.random() < _VERBATIM_SHARE else None
-        if verbatim is not None:
-            passage = _pair(fill_slots(rng.choice(topic.questions), facts), verbatim)
+        if rng.random() < _PAIR_SHARE:
+            quoted = fill_slots(rng.choice(topic.answers), facts)
+            passage = _pair(fill_slots(rng.choice(topic.questions), facts), quoted)
         else:
-            passage = fill_slots(rng.choice(topic.passages), facts)
+            passage = quoted = fill_slots(rng.choice(topic.passages), facts)
         in_questions = {slot for question in topic.questions for slot in slots_of(question)}
         told = tuple(value for slot, value in facts.items() if slot not in in_questions)
-        asked = _Asked(source=topic, wording=wording, facts=facts, told=told, passage=passage, verbatim=verbatim)
+        asked = _Asked(source=topic, wording=wording, facts=facts, told=told, passage=passage, quoted=quoted)
         return self._ask(asked, [], answerable=answerable)
 
     def _ask(self, asked: _Asked, near: list[tuple[str, tuple[str, ...]]], *, answerable: bool) -> Turn:
-        """Shuffle the right passage among distractors, or leave it out, and word the reply."""
+        """Shuffle the right passage among distractors, or leave it out, and quote it."""
         rng, voice = self._rng, self._voice
         count = rng.choice((0, 1, 1, 2, 2, 3)) if answerable else rng.choice((1, 1, 2, 3))
         others = list(near)
@@ -96,10 +99,7 @@ class ReferenceQuestions:
         if not answerable:
             reply = voice.phrase(voice.corpus.reference_refusals)
             return Turn(kind=TurnKind.REFERENCE_REFUSAL, topic=asked.source.id, user=user, reply=reply, distractors=distractors)
-        core = asked.verbatim
-        if core is None:
-            core = fill_slots(voice.phrase(asked.source.answers), asked.facts)
-        reply = voice.frame(core, asked.wording)
+        reply = voice.frame(asked.quoted, asked.wording)
         return Turn(kind=TurnKind.REFERENCE, topic=asked.source.id, user=user, reply=reply, facts=asked.told, distractors=distractors)
 
     def _draw_other_passage(self, topic: str) -> tuple[str, tuple[str, ...]]:
