@@ -67,16 +67,17 @@ class Reader:
 
 
 def _phrasings_of(corpus: Corpus) -> Iterator[tuple[TurnKind, str, str | None, str]]:
-    """Yield every answer there is, with what it answers."""
+    """Yield every answer there is, and every passage that a reply may quote, with what it answers."""
     for intent in corpus.intents.values():
         yield from _each(TurnKind.ANSWER, intent.id, intent.answers)
+        yield from _each(TurnKind.REFERENCE, intent.id, intent.passages)
         yield from _each(TurnKind.CLARIFY, intent.id, intent.clarify)
         for follow_up, templates in intent.follow_ups.items():
             yield from _each(TurnKind.FOLLOW_UP, intent.id, templates, follow_up)
     for talk in corpus.small_talk.values():
         yield from _each(TurnKind.SMALL_TALK, talk.id, talk.every_answer)
     for topic in corpus.knowledge.values():
-        yield from _each(TurnKind.REFERENCE, topic.id, topic.answers)
+        yield from _each(TurnKind.REFERENCE, topic.id, (*topic.answers, *topic.passages))
     yield from _each(TurnKind.REFUSAL, "", corpus.refusals)
     yield from _each(TurnKind.REFERENCE_REFUSAL, "", corpus.reference_refusals)
 

@@ -610,7 +610,7 @@ _POINTS = (
     "feedback_db.snapshots:take_snapshot:after",
     "feedback_db.runs:queue_run:after",
     "trainer.supervision.supervisor:Supervisor._order:after",
-    "trainer.run_directory:_write:after",
+    "trainer.run_directory:write_whole:after",
     "trainer.supervision.caretaker:write_run:after",
     "trainer.supervision.caretaker:spawn_trainer:before",
     "trainer.supervision.caretaker:spawn_trainer:after",
