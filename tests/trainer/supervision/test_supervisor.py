@@ -87,14 +87,14 @@ def train(db: Database, supervisor: Supervisor, now: datetime = NOW) -> None:
     tick_until(supervisor, lambda: len(runs.list_runs(db.read())) > count and has_ended(db), now)
 
 
-def wait_for_trainer(db: Database, supervisor: Supervisor) -> psutil.Process:
+def wait_for_trainer(db: Database, supervisor: Supervisor, now: datetime = NOW) -> psutil.Process:
     """Tick until the trainer is at work."""
 
     def is_at_work() -> bool:
         run = runs.find_active_run(db.read())
         return run is not None and any(event.phase == "starting" for event in runs.list_events(db.read(), run.id))
 
-    tick_until(supervisor, is_at_work)
+    tick_until(supervisor, is_at_work, now)
     return psutil.Process(last_run(db).pid)
 
 
@@ -560,7 +560,7 @@ def test_a_candidate_that_was_not_measured_against_what_is_live_needs_a_person(d
     (db.path.parent / "runs" / "go").unlink()
     approve(db, "k2", "what does a second key cost", "It costs $15.")
     ask(db, RequestKind.TRAIN)
-    wait_for_trainer(db, supervisor)
+    wait_for_trainer(db, supervisor, NOW + timedelta(hours=1))
     supervisor.roll_back(actor=BOB, reason="", now=NOW)
     (db.path.parent / "runs" / "go").touch()
     tick_until(supervisor, lambda: has_ended(db), NOW + timedelta(hours=2))
