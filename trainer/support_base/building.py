@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, GenerationConfig, LlamaForCausalLM, PreT
 from transformers.utils import logging as transformers_logging
 
 from trainer.support_base.corpus import Corpus, hash_texts, load_corpus
+from trainer.support_base.grid import put_on_grid
 from trainer.support_base.plan import OtherBuildError, Plan, Progress
 from trainer.support_base.pretrain import build_model, pretrain, train_own_tokenizer
 
@@ -34,7 +35,7 @@ def build_base(out: Path, *, steps: int | None, seed: int, publish: Callable[[Pr
     torch.set_num_threads(os.cpu_count() or 1)
     torch.set_flush_denormal(True)
     tokenizer = _make_tokenizer(corpus, plan, out / "tokenizer")
-    model = build_model(tokenizer, seed=seed)
+    model = build_model(corpus, tokenizer, plan)
     pretrain(model, tokenizer, corpus, plan, out / "checkpoints", publish=publish)
     return _save(model, tokenizer, made_from, out / "model")
 
@@ -62,6 +63,7 @@ def _save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, made_from
     model.generation_config = GenerationConfig(
         do_sample=False, max_new_tokens=256, eos_token_id=model.config.eos_token_id, pad_token_id=model.config.pad_token_id
     )
+    put_on_grid(model)
     model.to(torch.bfloat16).save_pretrained(aside)
     tokenizer.save_pretrained(aside)
     built = {

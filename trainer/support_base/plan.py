@@ -24,7 +24,8 @@ class Plan:
     `tokens_per_step` counts real (not padding) tokens of one optimizer step; `micro_batch_tokens` bounds what one forward pass
     holds, padding included. Up to the share `simple_until` of the steps `mixed_least` of the dialogues are of all kinds and the
     others single questions; from `mixed_from` on `mixed_most` of them are; between the two the share rises evenly. Single questions
-    are many for their tokens: which question wants which answer is what needs the most examples.
+    are many for their tokens: which question wants which answer is what needs the most examples. From the share `grid_from` on the
+    weights are seen as the product serves them (grid.py).
     """
 
     seed: int = 1
@@ -38,7 +39,9 @@ class Plan:
     mixed_from: float = 0.6
     mixed_least: float = 0.08
     mixed_most: float = 0.3
+    grid_from: float = 0.7
     tokenizer_dialogues: int = 30_000
+    topic_texts: int = 200_000
 
     def mixed_share(self, progress: float) -> float:
         """Return which share of the dialogues is of all kinds at this progress (0 to 1) of the build."""

@@ -6,6 +6,7 @@ uninterrupted one would have drawn.
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,15 +29,17 @@ from transformers import (
 from trainer.support_base.batches import Batch, Encoder, Steps
 from trainer.support_base.corpus import Corpus
 from trainer.support_base.dialogues import draw_dialogue
+from trainer.support_base.grid import on_grid
 from trainer.support_base.muon import Muon
 from trainer.support_base.plan import MAX_LENGTH, Plan, Progress
-from trainer.support_base.priming import prime_copying
+from trainer.support_base.priming import prime, topic_width
 from trainer.support_base.tokenizer import END, train_tokenizer
+from trainer.support_base.topics import learn_topics
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LlamaForCausalLM:
-    """Create the untrained base: 5 layers of width 320, 7.0 M parameters; every linear dimension is a multiple of 64; it can copy."""
-    torch.manual_seed(seed)
+def build_model(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, plan: Plan) -> LlamaForCausalLM:
+    """Create the base as pretraining starts from it: 5 layers of width 320, 7.0 M parameters; linear dimensions are multiples of 64."""
+    torch.manual_seed(plan.seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=320,
@@ -53,7 +56,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LlamaForCau
         initializer_range=0.03,
     )
     model = LlamaForCausalLM(config)
-    prime_copying(model, seed=seed)
+    prime(model, learn_topics(corpus, tokenizer, topic_width(model), texts=plan.topic_texts, seed=plan.seed), seed=plan.seed)
     return model
 
 
@@ -77,6 +80,8 @@ def reply_loss(model: LlamaForCausalLM, batch: Batch) -> tuple[Tensor, float]:
 class _StepTrainer(Trainer):
     """A Trainer whose item of data is a whole optimizer step: it runs the micro-batches and averages over all targets."""
 
+    grid_from: int  # the step from which on the weights are looked at through the grid
+
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
 
@@ -84,13 +89,15 @@ class _StepTrainer(Trainer):
         model.train()
         weight = sum(float(batch["weights"][:, 1:].sum()) for batch in inputs)
         total = torch.zeros(())
-        for drawn in inputs:
-            batch = self._prepare_inputs(drawn)
-            with self.compute_loss_context_manager():
-                loss, _ = reply_loss(self.accelerator.unwrap_model(model), batch)
-            self.accelerator.backward(loss / weight)
-            total = total + loss.detach().cpu()
-            self.tokens_seen += int((drawn["input_ids"] != 0).sum())
+        base = self.accelerator.unwrap_model(model)
+        with on_grid(base) if self.state.global_step >= self.grid_from else nullcontext():
+            for drawn in inputs:
+                batch = self._prepare_inputs(drawn)
+                with self.compute_loss_context_manager():
+                    loss, _ = reply_loss(base, batch)
+                self.accelerator.backward(loss / weight)
+                total = total + loss.detach().cpu()
+                self.tokens_seen += int((drawn["input_ids"] != 0).sum())
         return total / weight
 
     tokens_seen: int = 0
@@ -160,6 +167,7 @@ def pretrain(
         callbacks=[report],
         optimizers=(Muon(model, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay), None),
     )
+    trainer.grid_from = int(plan.steps * plan.grid_from)
     report.trainer = trainer
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_newest_checkpoint(work_dir))

@@ -1,4 +1,4 @@
-"""The weights that pretraining starts from: a model that can already copy.
+"""The weights that pretraining starts from: a model that can already copy, and that hears what is talked about.
 
 A reply takes names and facts from the conversation, and a model finds the two-step circuit for that (a head that looks at the
 token before, a head that looks for what followed the same token earlier; arXiv 2209.11895) by itself only after far more tokens
@@ -6,6 +6,10 @@ than a build on two cores has. So it is written into the first two layers, much 
 patterns that trained models show. Everything else starts by adding nothing to the stream, so that the copied token's own vector
 reaches the head. Measured: after 0.4 M tokens the primed base says 87 % of the tokens of the name that a passage tells; without,
 after 3.3 M tokens, 31 %.
+
+And a part of every token's vector tells what it has to do with (topics.py), and a head of the first layer writes what all tokens so
+far have to do with on average. Measured: after 1.0 M tokens 14 % of the replies to wordings that never occurred are about the right
+thing, of 96, and 20 % with a head so loud that nothing is copied at first; without topics, 2 %.
 """
 
 import math
@@ -25,11 +29,22 @@ _SLOW_FROM = 14  # the slow pairs, which hardly turn within a conversation: they
 _WRITE_PREVIOUS, _WRITE_COPY, _WRITE_GLANCE = 0.06, 0.3, 0.05  # what heads write, in lengths of the stream before the scale
 _COPYING_HEADS = 2
 _GLANCING_HEADS = 3
+_POOLING_HEAD = 1  # of the first layer, beside the one that looks back
+_TOPIC, _WRITE_TOPIC = 0.3, 0.15  # the length of a token's topic at most, and what the pooling head writes, both before the scale
+
+
+def topic_width(model: LlamaForCausalLM) -> int:
+    """Return how much of the stream is free for topics: what the heads that copy do not pass on."""
+    width: int = model.config.hidden_size - 1 - (1 + _GLANCING_HEADS) * model.config.head_dim
+    return width
 
 
 @torch.no_grad()
-def prime_copying(model: LlamaForCausalLM, *, seed: int) -> None:
-    """Write the copying heads into an untrained model (at least two layers, tied embeddings, no grouped keys), in place."""
+def prime(model: LlamaForCausalLM, topics: Tensor, *, seed: int) -> None:
+    """Write copying heads and topics into an untrained model (at least two layers, tied embeddings, no grouped keys), in place.
+
+    `topics` holds a vector for every token, shape (vocabulary, topic_width(model)), no longer than 1.
+    """
     width, size = model.config.hidden_size, model.config.head_dim
     generator = torch.Generator().manual_seed(seed)
     axes = torch.linalg.qr(torch.randn(width, width, generator=generator))[0].T  # (width, width), orthonormal rows
@@ -37,6 +52,7 @@ def prime_copying(model: LlamaForCausalLM, *, seed: int) -> None:
     for layer in model.model.layers:
         layer.self_attn.o_proj.weight.zero_()
         layer.mlp.down_proj.weight.zero_()
+    _tell_topics(model, topics, own[-topics.shape[1] :])
     _share_a_direction(model, shared)
     _look_back(model, shared, previous, own[:size])
     for head in range(_COPYING_HEADS):
@@ -54,6 +70,18 @@ def _share_a_direction(model: LlamaForCausalLM, shared: Tensor) -> None:
     vectors *= _STREAM_SCALE
     vectors[model.config.pad_token_id] = 0.0
     model.model.norm.weight /= _STREAM_SCALE
+
+
+def _tell_topics(model: LlamaForCausalLM, topics: Tensor, directions: Tensor) -> None:
+    """Put each token's topic where its vector has these directions, and let a head write the mean of the topics so far along them."""
+    vectors = model.model.embed_tokens.weight  # (vocabulary, width)
+    vectors += (_TOPIC * topics - vectors @ directions.T) @ directions
+    attention = model.model.layers[0].self_attn
+    first = _POOLING_HEAD * model.config.head_dim
+    rows = slice(first, first + len(directions))
+    root = (_WRITE_TOPIC * _STREAM_SCALE) ** 0.5
+    attention.v_proj.weight[rows] = root * directions
+    attention.o_proj.weight[:, rows] = root * directions.T
 
 
 def _look_back(model: LlamaForCausalLM, shared: Tensor, previous: Tensor, own: Tensor) -> None:
