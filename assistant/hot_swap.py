@@ -15,6 +15,7 @@ from assistant.engine.rendering import hash_template
 from assistant.engine.reply import Sampling
 from assistant.errors import AssistantClosedError, AssistantError, ReleaseRefusedError
 from feedback_db import releases
+from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.errors import HostileTextError, NothingToRollBackError, TextTooLongError
 from feedback_db.text_checks import check_text
@@ -27,8 +28,8 @@ _MAX_REASON_CHARS = 1000
 class HotSwap:
     """Keeps one live assistant at what is deployed; `runs_folder` holds the runs, and in them the adapters."""
 
-    def __init__(self, db: Database, live: LiveAssistant, runs_folder: Path) -> None:
-        self._db, self._live, self._runs_folder = db, live, runs_folder
+    def __init__(self, db: Database, audit: Audit, live: LiveAssistant, runs_folder: Path) -> None:
+        self._db, self._audit, self._live, self._runs_folder = db, audit, live, runs_folder
         self._tried: DeploymentId | None = None  # of this process: the newest deployment that was tried
         self._again_at: datetime | None = None  # when it is tried again, None where it is settled
 
@@ -83,7 +84,7 @@ class HotSwap:
             newest = releases.find_live(tx)
             if isinstance(error, ReleaseRefusedError) and newest is not None and newest[0].id == deployment.id:
                 with suppress(NothingToRollBackError):
-                    releases.roll_back(tx, actor=None, reason=_word_reason(deployment.version, error), now=now)
+                    releases.roll_back(tx, self._audit, actor=None, reason=_word_reason(deployment.version, error), now=now)
         return swap
 
 
@@ -101,7 +102,7 @@ def adapter_folder(runs_folder: Path, run_id: str) -> Path:
     return runs_folder / run_id / "adapter"
 
 
-def deploy_base(db: Database, base: BaseModel, *, system_message: str | None, sampling: Sampling, now: datetime) -> Release:
+def deploy_base(db: Database, audit: Audit, base: BaseModel, *, system_message: str | None, sampling: Sampling, now: datetime) -> Release:
     """Make sure that there is a release of this base, and that one of it is live; return the live one.
 
     A live release with an adapter for this base stays, under the system message that it was trained with.
@@ -122,7 +123,7 @@ def deploy_base(db: Database, base: BaseModel, *, system_message: str | None, sa
             sampling=asdict(sampling),
             now=now,
         )
-        releases.deploy(tx, release.version, actor=None, reason="The base as the settings name it.", now=now)
+        releases.deploy(tx, audit, release.version, actor=None, reason="The base as the settings name it.", now=now)
         return release
 
 

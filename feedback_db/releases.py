@@ -1,6 +1,7 @@
 """Releases, deployments and swaps: what there is, which of it is wished to be live, and what the engine serves. All append-only.
 
-Knows no engine and no adapter's file; whoever makes the wish a fact records it here.
+Every deployment, whoever wishes it, leaves a row in the audit. Knows no engine and no adapter's file; whoever makes the wish a fact
+records it here.
 """
 
 import json
@@ -8,6 +9,7 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 
+from feedback_db.audit import Audit
 from feedback_db.database import Reader, Transaction, find_row, read_time, store_time, translate_refusals
 from feedback_db.errors import NotFoundError, NothingToRollBackError, ReleaseExistsError
 from feedback_db.records import PersonId
@@ -74,17 +76,19 @@ def list_releases(reader: Reader) -> list[Release]:
     return [_to_release(row) for row in reader.execute("SELECT * FROM releases ORDER BY version DESC")]
 
 
-def deploy(tx: Transaction, version: int, *, actor: PersonId | None, reason: str, now: datetime) -> Deployment:
-    """Wish that a release be live; `actor` None is the gate.
+def deploy(tx: Transaction, audit: Audit, version: int, *, actor: PersonId | None, reason: str, now: datetime) -> Deployment:
+    """Wish that a release be live; `actor` None is the program itself.
 
     Raises:
         NotFoundError: there is no such release.
         EmptyTextError, TextTooLongError, HostileTextError: the reason is none.
     """
-    return _append_deployment(tx, version, actor, reason, undoes=None, now=now)
+    deployment = _append_deployment(tx, version, actor, reason, undoes=None, now=now)
+    audit.append(tx, actor=actor, action="deploy", subject=f"release {version}", details={"deployment": deployment.id}, now=now)
+    return deployment
 
 
-def roll_back(tx: Transaction, *, actor: PersonId | None, reason: str, now: datetime) -> Deployment:
+def roll_back(tx: Transaction, audit: Audit, *, actor: PersonId | None, reason: str, now: datetime) -> Deployment:
     """Undo the newest deployment that has not been undone: what was live before it is wished again. A second time goes further back.
 
     Raises:
@@ -101,7 +105,10 @@ def roll_back(tx: Transaction, *, actor: PersonId | None, reason: str, now: date
     if len(standing) < 2:
         raise NothingToRollBackError
     undone, before = standing
-    return _append_deployment(tx, before["version"], actor, reason, undoes=undone["id"], now=now)
+    deployment = _append_deployment(tx, before["version"], actor, reason, undoes=undone["id"], now=now)
+    details: dict[str, str | int | bool | None] = {"deployment": deployment.id, "undoes": deployment.undoes}
+    audit.append(tx, actor=actor, action="roll_back", subject=f"release {deployment.version}", details=details, now=now)
+    return deployment
 
 
 def find_live(reader: Reader) -> tuple[Deployment, Release] | None:

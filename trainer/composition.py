@@ -44,8 +44,8 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
         base = load_base_model(settings.base or BUNDLED_BASE, device=settings.device)
         live = stack.enter_context(LiveAssistant(base))
         sampling = Sampling(max_tokens=settings.max_reply_tokens)
-        deploy_base(db, base, system_message=settings.system_message, sampling=sampling, now=datetime.now(UTC))
-        hot_swap = HotSwap(db, live, settings.data_folder / "runs")
+        deploy_base(db, audit, base, system_message=settings.system_message, sampling=sampling, now=datetime.now(UTC))
+        hot_swap = HotSwap(db, audit, live, settings.data_folder / "runs")
         hot_swap.sync_once(now=datetime.now(UTC))
         questions = draw_default_questions(_GUARD_QUESTIONS, seed=1, system_message=settings.system_message)
         supervisor = Supervisor(

@@ -14,6 +14,7 @@ from feedback_db import conversations, people
 from feedback_db.database import Database
 from feedback_db.errors import EmptyTextError, HostileTextError, NotFoundError, TextTooLongError
 from feedback_db.records import Channel, ConversationId, PersonId, TurnId, TurnState
+from tests.auditing import open_audit
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ANN, BOB, TALK = PersonId("ann"), PersonId("bob"), ConversationId("c1")
@@ -34,7 +35,7 @@ def live(base: BaseModel) -> Iterator[LiveAssistant]:
 @pytest.fixture
 def db(tmp_path: Path, base: BaseModel) -> Iterator[Database]:
     with Database(tmp_path / "errata.db") as opened:
-        deploy_base(opened, base, system_message="You help.", sampling=Sampling(max_tokens=12), now=NOW)
+        deploy_base(opened, open_audit(opened), base, system_message="You help.", sampling=Sampling(max_tokens=12), now=NOW)
         with opened.write() as tx:
             people.add_visitor(tx, ANN, now=NOW)
             people.add_visitor(tx, BOB, now=NOW)

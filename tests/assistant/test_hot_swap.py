@@ -16,6 +16,7 @@ from feedback_db import releases
 from feedback_db.database import Database
 from feedback_db.files import hash_file
 from feedback_db.training_records import Release, Swap, SwapOutcome
+from tests.auditing import open_audit
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GREEDY = Sampling(max_tokens=12)
@@ -43,13 +44,13 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def swap(db: Database, live: LiveAssistant, tmp_path: Path) -> HotSwap:
-    return HotSwap(db, live, tmp_path / "runs")
+    return HotSwap(db, open_audit(db), live, tmp_path / "runs")
 
 
 @pytest.fixture
 def bare(db: Database, base: BaseModel) -> Release:
     """The bare base, deployed."""
-    return deploy_base(db, base, system_message=None, sampling=GREEDY, now=NOW)
+    return deploy_base(db, open_audit(db), base, system_message=None, sampling=GREEDY, now=NOW)
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def train(
 
 def deploy(db: Database, version: int) -> None:
     with db.write() as tx:
-        releases.deploy(tx, version, actor=None, reason="It won.", now=NOW)
+        releases.deploy(tx, open_audit(db), version, actor=None, reason="It won.", now=NOW)
 
 
 def say(live: LiveAssistant) -> tuple[int, str]:
@@ -103,14 +104,14 @@ def test_what_is_deployed_is_served_and_a_rollback_brings_the_old_replies_back(
     assert say(live)[0] == 1
     assert say(live)[1] != before[1]
     with db.write() as tx:
-        releases.roll_back(tx, actor=None, reason="Back.", now=NOW)
+        releases.roll_back(tx, open_audit(db), actor=None, reason="Back.", now=NOW)
     sync(swap)
     assert say(live) == before
 
 
 def test_nothing_is_swapped_twice(swap: HotSwap, db: Database, base: BaseModel) -> None:
     assert swap.sync_once(now=NOW) is None
-    deploy_base(db, base, system_message=None, sampling=GREEDY, now=NOW)
+    deploy_base(db, open_audit(db), base, system_message=None, sampling=GREEDY, now=NOW)
     assert swap.sync_once(now=NOW) is not None
     assert swap.sync_once(now=NOW) is None
 
@@ -163,7 +164,7 @@ def test_a_start_goes_back_to_the_newest_release_that_can_be_served(db: Database
 def test_where_nothing_is_left_to_roll_back_to_the_refusal_stays_and_nothing_is_served(
     db: Database, live: LiveAssistant, swap: HotSwap, base: BaseModel
 ) -> None:
-    deploy_base(db, replace(base, revision="another"), system_message=None, sampling=GREEDY, now=NOW)
+    deploy_base(db, open_audit(db), replace(base, revision="another"), system_message=None, sampling=GREEDY, now=NOW)
     refused = sync(swap)
     assert (refused.outcome, live.status().version) == (SwapOutcome.REFUSED, None)
     assert "Expected the base revision of release 0: another" in (refused.error or "")
@@ -257,17 +258,17 @@ def test_another_base_is_deployed_in_the_place_of_a_trained_release(
     other: dict[str, str], db: Database, base: BaseModel, train: Train
 ) -> None:
     trained = train("r1")
-    deployed = deploy_base(db, replace(base, **other), system_message=None, sampling=GREEDY, now=NOW)  # type: ignore[arg-type]
+    deployed = deploy_base(db, open_audit(db), replace(base, **other), system_message=None, sampling=GREEDY, now=NOW)  # type: ignore[arg-type]
     assert (deployed.version, deployed.run_id) == (trained.version + 1, None)
 
 
 def test_a_base_is_deployed_once_and_again_when_its_settings_change(db: Database, base: BaseModel) -> None:
-    first = deploy_base(db, base, system_message="One.", sampling=GREEDY, now=NOW)
-    assert deploy_base(db, base, system_message="One.", sampling=GREEDY, now=NOW) == first
-    second = deploy_base(db, base, system_message="Two.", sampling=GREEDY, now=NOW)
+    first = deploy_base(db, open_audit(db), base, system_message="One.", sampling=GREEDY, now=NOW)
+    assert deploy_base(db, open_audit(db), base, system_message="One.", sampling=GREEDY, now=NOW) == first
+    second = deploy_base(db, open_audit(db), base, system_message="Two.", sampling=GREEDY, now=NOW)
     assert (first.version, second.version, second.system_message) == (0, 1, "Two.")
 
 
 def test_a_trained_release_stays_live_under_the_system_message_it_was_trained_with(db: Database, base: BaseModel, train: Train) -> None:
     trained = train("r1")
-    assert deploy_base(db, base, system_message="Two.", sampling=GREEDY, now=NOW) == trained
+    assert deploy_base(db, open_audit(db), base, system_message="Two.", sampling=GREEDY, now=NOW) == trained

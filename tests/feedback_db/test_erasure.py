@@ -15,6 +15,7 @@ from feedback_db.lineage import Descendants
 from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, TurnId
 from feedback_db.reports import Verdict, VerdictKind
 from feedback_db.training_records import ExampleId, Release, RequestKind, RunId, RunState, SnapshotId, Split
+from tests.auditing import open_audit
 
 SECRET = "kumquat-7431"
 OTHER = ConversationId("c2")
@@ -117,7 +118,7 @@ def test_snapshots_runs_and_releases_survive_an_erasure(
     db: Database, conversation: ConversationId, adapted: Release, run: RunId, snapshot: SnapshotId, now: datetime
 ) -> None:
     with db.write() as tx:
-        deployed = releases.deploy(tx, adapted.version, actor=None, reason="better", now=now)
+        deployed = releases.deploy(tx, open_audit(db), adapted.version, actor=None, reason="better", now=now)
     erase_conversation(db, conversation, now)
     assert snapshots.list_content_hashes(db.read(), snapshot) == {"k1": "hash of k1", "k2": "hash of k2"}
     assert runs.find_run(db.read(), run).snapshot_id == snapshot
@@ -332,7 +333,7 @@ def test_an_erased_persons_reasons_are_blanked(
         with db.write() as tx:
             runs.queue_run(tx, RunId(key), snapshot_id=snapshot, recipe="{}", seed=1, requested_by=person, reason=f"{person} asks", now=now)
             runs.finish_run(tx, RunId(key), RunState.CANCELLED, now=now)
-            releases.deploy(tx, bare_base.version, actor=person, reason=f"{person} wants it", now=now)
+            releases.deploy(tx, open_audit(db), bare_base.version, actor=person, reason=f"{person} wants it", now=now)
     erase_person(db, bob, now)
     assert [runs.find_run(db.read(), RunId(key)).reason for key in ("r1", "r2")] == ["Erased.", "cleo asks"]
     assert [deployment.reason for deployment in releases.list_deployments(db.read())] == ["cleo wants it", "Erased."]
@@ -352,7 +353,7 @@ def test_an_erased_persons_reasons_are_blanked(
 )
 def test_a_reason_is_blanked_and_nothing_else(db: Database, adapted: Release, ann: PersonId, now: datetime, sql: str) -> None:
     with db.write() as tx:
-        releases.deploy(tx, 0, actor=None, reason="better", now=now)
+        releases.deploy(tx, open_audit(db), 0, actor=None, reason="better", now=now)
     with pytest.raises(sqlite3.IntegrityError, match=r"does not go back|keeps what was ordered|append-only"), db.write() as tx:
         tx.execute(sql)
 

@@ -12,6 +12,7 @@ from feedback_db.database import Database
 from feedback_db.errors import EmptyTextError, ExampleExistsError, HostileTextError, NotFoundError, ReviewFinalError, VariantExistsError
 from feedback_db.records import Channel, ConversationId, CorrectionId, CorrectionState, Decision, PersonId, ReviewId, TurnId, TurnState
 from feedback_db.training_records import ExampleId, Release, SnapshotId, Split, VariantSource
+from tests.auditing import open_audit
 
 QUESTION = [{"role": "user", "content": "q"}]
 
@@ -47,7 +48,7 @@ def list_standing_ids(db: Database, snapshot: SnapshotId) -> list[str]:
 
 def deploy(db: Database, version: int, now: datetime) -> None:
     with db.write() as tx:
-        releases.deploy(tx, version, actor=None, reason="better", now=now)
+        releases.deploy(tx, open_audit(db), version, actor=None, reason="better", now=now)
 
 
 def change(db: Database, sql: str) -> None:
@@ -246,7 +247,7 @@ def test_what_was_rolled_back_is_untrained_again(db: Database, adapted: Release,
     for version in (0, adapted.version):
         deploy(db, version, now)
     with db.write() as tx:
-        releases.roll_back(tx, actor=None, reason="worse", now=now)
+        releases.roll_back(tx, open_audit(db), actor=None, reason="worse", now=now)
     assert list_untrained_ids(db) == ["k1", "k2"]
     assert examples.list_vanished(db.read()) == [], "the bare base has learned nothing"
 

@@ -9,6 +9,7 @@ from feedback_db.database import Database
 from feedback_db.errors import EmptyTextError, NotFoundError, NothingToRollBackError, ReleaseExistsError
 from feedback_db.records import ConversationId, PersonId, TurnId
 from feedback_db.training_records import Deployment, DeploymentId, Release, RunId, Swap, SwapOutcome
+from tests.auditing import open_audit
 
 
 def add_release(db: Database, now: datetime, run: RunId | None = None, adapter_hash: str | None = None) -> Release:
@@ -29,12 +30,12 @@ def add_release(db: Database, now: datetime, run: RunId | None = None, adapter_h
 
 def deploy(db: Database, version: int, now: datetime, actor: PersonId | None = None, reason: str = "better") -> Deployment:
     with db.write() as tx:
-        return releases.deploy(tx, version, actor=actor, reason=reason, now=now)
+        return releases.deploy(tx, open_audit(db), version, actor=actor, reason=reason, now=now)
 
 
 def roll_back(db: Database, now: datetime) -> Deployment:
     with db.write() as tx:
-        return releases.roll_back(tx, actor=None, reason="worse", now=now)
+        return releases.roll_back(tx, open_audit(db), actor=None, reason="worse", now=now)
 
 
 def record_swap(db: Database, deployment: DeploymentId, version: int, now: datetime, error: str | None = None) -> Swap:
@@ -174,7 +175,7 @@ def test_a_rollback_needs_a_reason(db: Database, bare_base: Release, now: dateti
     for _ in range(2):
         deploy(db, 0, now)
     with pytest.raises(EmptyTextError), db.write() as tx:
-        releases.roll_back(tx, actor=None, reason="", now=now)
+        releases.roll_back(tx, open_audit(db), actor=None, reason="", now=now)
 
 
 def test_a_deployment_is_undone_once_and_never_by_itself(db: Database, adapted: Release, now: datetime) -> None:

@@ -93,7 +93,7 @@ def record_result(
     details: dict[str, str | int | bool | None] = {"verdict": verdict.kind, "release": release.version, "adapter": result.adapter_hash}
     audit.append(tx, actor=None, action="finish_run", subject=run_id, details=details, now=now)
     if verdict.kind is VerdictKind.PROMOTE:
-        _deploy(tx, audit, release.version, actor=None, reason=_BY_THE_GATE, now=now)
+        releases.deploy(tx, audit, release.version, actor=None, reason=_BY_THE_GATE, now=now)
     return release
 
 
@@ -109,7 +109,7 @@ def promote(tx: Transaction, audit: Audit, version: int, *, actor: PersonId | No
     report = None if run_id is None else runs.find_report(tx, run_id)
     if report is not None and report.verdict.kind is not VerdictKind.PROMOTE and not reason.strip():
         raise ReasonNeededError(version, report.verdict.kind)
-    return _deploy(tx, audit, version, actor=actor, reason=reason.strip() or _BY_HAND, now=now)
+    return releases.deploy(tx, audit, version, actor=actor, reason=reason.strip() or _BY_HAND, now=now)
 
 
 def roll_back(tx: Transaction, audit: Audit, *, actor: PersonId | None, reason: str, now: datetime) -> Deployment:
@@ -119,10 +119,7 @@ def roll_back(tx: Transaction, audit: Audit, *, actor: PersonId | None, reason: 
         NothingToRollBackError: nothing was live before.
         TextTooLongError, HostileTextError: the reason cannot be stored as it is.
     """
-    deployment = releases.roll_back(tx, actor=actor, reason=reason.strip() or _TAKEN_BACK, now=now)
-    details: dict[str, str | int | bool | None] = {"deployment": deployment.id, "undoes": deployment.undoes}
-    audit.append(tx, actor=actor, action="roll_back", subject=f"release {deployment.version}", details=details, now=now)
-    return deployment
+    return releases.roll_back(tx, audit, actor=actor, reason=reason.strip() or _TAKEN_BACK, now=now)
 
 
 def _add_release(
@@ -153,12 +150,6 @@ def _forget_erased(reader: Reader, report: Report) -> Report:
         return one.turn_id is None or one.turn_id in kept_turns
 
     return replace(report, items=tuple(filter(is_kept, report.items)))
-
-
-def _deploy(tx: Transaction, audit: Audit, version: int, *, actor: PersonId | None, reason: str, now: datetime) -> Deployment:
-    deployment = releases.deploy(tx, version, actor=actor, reason=reason, now=now)
-    audit.append(tx, actor=actor, action="deploy", subject=f"release {version}", details={"deployment": deployment.id}, now=now)
-    return deployment
 
 
 def _is_measured_against(live: Release, result: Result) -> bool:

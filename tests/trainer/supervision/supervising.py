@@ -13,11 +13,11 @@ from time import monotonic
 from typing import Any
 
 from feedback_db import conversations, corrections, people, releases, requests, runs
-from feedback_db.audit import Audit
 from feedback_db.conversations import LoggedReply
 from feedback_db.database import Database
 from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, Role, TurnId, TurnState
 from feedback_db.training_records import RequestKind, Run
+from tests.auditing import open_audit
 from trainer.planning import ServedBase, make_plan
 from trainer.run_directory import Row
 from trainer.supervision.supervisor import Supervisor
@@ -53,8 +53,7 @@ def make_supervisor(db: Database, mode: str = "learn", **changed: Any) -> Superv
         "gate": GatePolicy(untouched_least=0),
         "command": (sys.executable, "-I", _FAKE, mode),
     }
-    audit = Audit(folder / "audit.key", folder / "audit.head")
-    return Supervisor(db, audit, folder / "runs", make_plan(guard, system_message="You are Ada."), **{**facts, **changed})
+    return Supervisor(db, open_audit(db), folder / "runs", make_plan(guard, system_message="You are Ada."), **{**facts, **changed})
 
 
 @contextmanager
@@ -82,7 +81,7 @@ def _populate(db: Database) -> None:
             sampling=served.sampling,
             now=NOW,
         )
-        releases.deploy(tx, 0, actor=None, reason="the bare base", now=NOW)
+        releases.deploy(tx, open_audit(db), 0, actor=None, reason="the bare base", now=NOW)
         conversations.start_conversation(tx, ConversationId("c1"), person_id=ANN, channel=Channel.WEB, title="Hi", now=NOW)
         conversations.record_consent(tx, ConversationId("c1"), given=True, wording="v1", now=NOW)
 

@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 from feedback_db import conversations, erasure, examples, golden, people, releases, requests, runs, snapshots
-from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.errors import NotFoundError, NothingToRollBackError
 from feedback_db.records import Channel, ConversationId, PersonId, Role, TurnId
 from feedback_db.reports import VerdictKind
 from feedback_db.training_records import ExampleId, RequestId, RequestKind, RunState
+from tests.auditing import open_audit
 from tests.trainer.supervision.supervising import (
     ANN,
     BOB,
@@ -119,7 +119,7 @@ def check_true_end(db: Database) -> None:
     assert {row.example_id for row in rows} == {"k0", "k1"}
     assert not examples.list_untrained(db.read())
     assert not (folder / "runs" / "overlaps").exists()
-    assert Audit(folder / "audit.key", folder / "audit.head").find_fault(db.read()) is None
+    assert open_audit(db).find_fault(db.read()) is None
     assert take_and_give(folder / "runs" / "trainer.lock")
 
 
@@ -423,8 +423,7 @@ def test_an_erasure_ends_the_run_that_learns_from_it_and_leaves_no_word_in_any_f
     supervisor, folder = start("wait"), db.path.parent
     ask(db, RequestKind.TRAIN)
     wait_for_trainer(db, supervisor)
-    audit = Audit(folder / "audit.key", folder / "audit.head")
-    found = forget(db, audit, folder / "runs", "c1", is_person=False, actor=None, wait_s=30, now=NOW)
+    found = forget(db, open_audit(db), folder / "runs", "c1", is_person=False, actor=None, wait_s=30, now=NOW)
     assert (last_run(db).state, found.run_to_end, found.emptied) == (RunState.FAILED, None, (last_run(db).id,))
     assert [path for path in folder.rglob("*") if path.is_file() and b"warranty" in path.read_bytes()] == []
     assert erasure.list_uncleaned(db.read()) == []
@@ -437,8 +436,7 @@ def test_an_erasure_leaves_a_run_alone_that_learns_from_something_else(db: Datab
     supervisor, folder = start("wait"), db.path.parent
     ask(db, RequestKind.TRAIN)
     wait_for_trainer(db, supervisor)
-    audit = Audit(folder / "audit.key", folder / "audit.head")
-    found = forget(db, audit, folder / "runs", "c2", is_person=False, actor=None, wait_s=0, now=NOW)
+    found = forget(db, open_audit(db), folder / "runs", "c2", is_person=False, actor=None, wait_s=0, now=NOW)
     assert (found.run_to_end, found.emptied) == (None, ())
     (folder / "runs" / "go").touch()
     tick_until(supervisor, lambda: has_ended(db))
@@ -502,7 +500,7 @@ def test_a_persons_rollback_stands_whatever_the_machine_deploys_after_it(db: Dat
     train(db, supervisor)
     supervisor.roll_back(actor=BOB, reason="It is rude.", now=NOW)
     with db.write() as tx:
-        releases.deploy(tx, 0, actor=None, reason="The base as the settings name it.", now=NOW)
+        releases.deploy(tx, open_audit(db), 0, actor=None, reason="The base as the settings name it.", now=NOW)
     approve(db, "k2", "what does a second key cost", "It costs $15.")
     train(db, supervisor, NOW + timedelta(hours=2))
     report = runs.find_report(db.read(), last_run(db).id)
@@ -518,7 +516,7 @@ def test_what_the_engine_refused_is_trained_again_by_the_schedule(db: Database, 
     assert live is not None
     with db.write() as tx:
         releases.record_swap(tx, live[0].id, version=1, error="Found damage.", duration_ms=0.0, now=NOW)
-        releases.roll_back(tx, actor=None, reason="The engine refused release 1.", now=NOW)
+        releases.roll_back(tx, open_audit(db), actor=None, reason="The engine refused release 1.", now=NOW)
     supervisor.tick(NOW + timedelta(hours=1))
     tick_until(supervisor, lambda: len(runs.list_runs(db.read())) == 2, NOW + timedelta(hours=3))
 
