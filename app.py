@@ -24,7 +24,7 @@ from assistant.plain_text import strip_control_characters
 from assistant.settings import Settings, expand_home, read_settings
 from feedback_db import people, releases, requests, runs
 from feedback_db.database import Transaction, find_damage, open_reader
-from feedback_db.errors import FeedbackError, PasswordTooShortError
+from feedback_db.errors import FeedbackError
 from feedback_db.records import PersonId, Role
 from feedback_db.training_records import RequestKind, RunState
 from trainer.errors import TrainerError
@@ -38,7 +38,6 @@ if TYPE_CHECKING:  # torch takes seconds to import: verbs that need no model mus
 app = typer.Typer(add_completion=False, help="A support assistant that learns from its errata.")
 _TICK_S = 2.0
 _LAST_WORDS_S = 60.0  # how long a trainer may take to end before an erasure leaves it to the next tick
-_LEAST_PASSWORD_CHARS = 8  # NIST SP 800-63B
 _console = Console()
 _errors = Console(stderr=True)
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last, for programs.")]
@@ -201,14 +200,12 @@ def create_user(
     role: Annotated[Role, typer.Option(help="What the account may do.")] = Role.END_USER,
 ) -> None:
     """Create an account; the password is asked for, or read from a pipe."""
-    from argon2 import PasswordHasher
+    from assistant.web.passwords import hash_password
 
-    password = _read_password()
+    password_hash = hash_password(_read_password())
     now = datetime.now(UTC)
     with open_memory(read_settings()) as (db, audit), db.write() as tx:
-        person = people.add_account(
-            tx, PersonId(uuid.uuid4().hex), name=name, role=role, password_hash=PasswordHasher().hash(password), now=now
-        )
+        person = people.add_account(tx, PersonId(uuid.uuid4().hex), name=name, role=role, password_hash=password_hash, now=now)
         audit.append(tx, actor=None, action="create_user", subject=person.id, details={"role": role.value}, now=now)
     _console.print(f"Created {person.name}, {role.value}.", highlight=False, markup=False)
 
@@ -321,8 +318,6 @@ def _read_password() -> str:
     """Ask for a password twice, unseen; from a pipe, read one line."""
     is_typed = sys.stdin.isatty()
     password = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if is_typed else sys.stdin.readline().rstrip("\n")
-    if len(password) < _LEAST_PASSWORD_CHARS:
-        raise PasswordTooShortError(_LEAST_PASSWORD_CHARS)
     return str(password)
 
 

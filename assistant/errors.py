@@ -1,5 +1,6 @@
 """What can go wrong while serving, each as a sentence: what was expected, what was found, what to do next."""
 
+from datetime import timedelta
 from pathlib import Path
 
 
@@ -167,3 +168,49 @@ class AssistantClosedError(AssistantError):
 
     def __init__(self) -> None:
         super().__init__("Expected an assistant that serves. Found that it is shutting down. Start it again.")
+
+
+class PasswordTooShortError(AssistantError):
+    """A password is too easily guessed."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__(f"Expected a password of at least {least} characters. Found a shorter one. Choose another.")
+
+
+class PasswordTooLongError(AssistantError):
+    """A password is longer than one that is hashed in good time."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"Expected a password of at most {most} characters. Found a longer one. Choose a shorter one.")
+
+
+class SignInFailedError(AssistantError):
+    """Name and password do not belong together; which of them is wrong is not told."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Expected the name and the password of an account. Found that they do not fit. Try again, or ask an admin for help."
+        )
+
+
+class TooManyAttemptsError(AssistantError):
+    """Somebody has tried to sign in too often."""
+
+    def __init__(self, wait: timedelta) -> None:
+        self.wait = wait
+        minutes = max(1, -(-int(wait.total_seconds()) // 60))
+        super().__init__(f"Expected at most 5 failed attempts in 15 minutes. Found more. Try again in {_count(minutes, 'minute')}.")
+
+
+class SetUpOverError(AssistantError):
+    """The first account can only be made once, and only by the link that the start prints."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Expected the set-up link that the start of the program printed, and no account yet. Found another link, or an account. "
+            "Sign in, or make an account with `python app.py create-user` while the program is stopped."
+        )
+
+
+def _count(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number} {what}s"

@@ -41,13 +41,6 @@ class BackupExistsError(FeedbackError):
         super().__init__(f"Expected a free place for a backup at {target}. Found something there. Choose another name.")
 
 
-class PasswordTooShortError(FeedbackError):
-    """A password is too easily guessed."""
-
-    def __init__(self, least: int) -> None:
-        super().__init__(f"Expected a password of at least {least} characters. Found a shorter one. Choose another.")
-
-
 class TracesLeftError(FeedbackError):
     """Deleted text is still in the write-ahead log, because somebody reads."""
 
