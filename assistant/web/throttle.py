@@ -22,8 +22,8 @@ class Throttle:
 
     def find_wait(self, key: str, *, now: datetime) -> timedelta:
         """Return how long it is until it may happen again, nothing where it may now."""
-        moments = self._counted.get(key, ())
-        if len(moments) < self._most:
+        moments = self._counted.get(key)
+        if moments is None or len(moments) < self._most:
             return timedelta(0)
         return max(timedelta(0), moments[0] + self._window - now)
 

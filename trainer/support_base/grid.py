@@ -17,7 +17,8 @@ from transformers import PreTrainedModel
 def round_to_grid(weight: Tensor) -> Tensor:
     """Return what is left of a weight, in its own type, after it has been quantised and read back."""
     quantised, state = functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
-    return functional.dequantize_4bit(quantised, state).to(weight.dtype)
+    found: Tensor = functional.dequantize_4bit(quantised, state).to(weight.dtype)
+    return found
 
 
 @contextmanager
@@ -39,6 +40,6 @@ def put_on_grid(model: PreTrainedModel) -> None:
         weight.data = round_to_grid(weight.data)
 
 
-def _linear_weights(model: PreTrainedModel) -> list[nn.Parameter]:
+def _linear_weights(model: PreTrainedModel) -> list[Tensor]:
     """Those that a loader quantises: all but the embeddings and the head, which shares theirs."""
     return [module.weight for module in model.base_model.modules() if isinstance(module, nn.Linear)]

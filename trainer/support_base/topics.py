@@ -34,8 +34,8 @@ def learn_topics(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, width: int,
     drawn = list(islice(draw_texts(corpus, Random(f"topics:{seed}")), texts))
     topics = {topic: number for number, topic in enumerate(dict.fromkeys(topic for _, topic in drawn))}
     words, count = _words_of(tokenizer)
-    found = tokenizer([text for text, _ in drawn], add_special_tokens=False)["input_ids"]
-    bags = [words[torch.tensor(ids)] for ids in found]
+    encoded = tokenizer([text for text, _ in drawn], add_special_tokens=False)["input_ids"]
+    bags = [words[torch.tensor(ids)] for ids in encoded]
     wanted = torch.tensor([topics[topic] for _, topic in drawn])
     vectors, classify = nn.EmbeddingBag(count, width, mode="mean"), nn.Linear(width, len(topics))
     nn.init.zeros_(vectors.weight)  # a token that no text holds has no topic
@@ -43,17 +43,18 @@ def learn_topics(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, width: int,
     optimizer = torch.optim.Adam([{"params": vectors.parameters(), "lr": rates[0]}, {"params": classify.parameters(), "lr": rates[1]}])
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=_PASSES * -(-len(bags) // _BATCH))
     for _ in range(_PASSES):
-        for batch in torch.randperm(len(bags)).split(_BATCH):
+        for batch in torch.split(torch.randperm(len(bags)), _BATCH):
             kept = [_drop(bags[index]) for index in batch.tolist()]
             starts = torch.tensor([0, *(len(bag) for bag in kept[:-1])]).cumsum(0)
             scores = classify(_SHARPNESS * vectors(torch.cat(kept), starts))
             optimizer.zero_grad()
-            nn.functional.cross_entropy(scores, wanted[batch]).backward()
+            torch.autograd.backward(nn.functional.cross_entropy(scores, wanted[batch]))
             optimizer.step()
             schedule.step()
     learned = vectors.weight.detach()[words]
     lengths = learned.norm(dim=1, keepdim=True)
-    return learned / lengths.clamp(min=float(lengths.mean()))  # a long one would be louder than what tells its token from others
+    found: Tensor = learned / lengths.clamp(min=float(lengths.mean()))  # a longer one would drown what tells its token from others
+    return found
 
 
 def draw_texts(corpus: Corpus, rng: Random) -> Iterator[tuple[str, str]]:
