@@ -57,7 +57,11 @@ class SignIn:
             self._failures.take_back(key)
         with self._db.write() as tx:
             self._audit.append(tx, actor=person.id, action="sign_in", subject=person.id, details={}, now=now)
-            return _open_session(tx, person, _LASTS, now)
+            return self.open_account(tx, person, now=now)
+
+    def open_account(self, tx: Transaction, person: Person, *, now: datetime) -> Session:
+        """Begin the stay of somebody whose account is known to be his."""
+        return _open_session(tx, person, _LASTS, now)
 
     def open_visitor(self, *, now: datetime) -> Session:
         """Begin the stay of somebody without an account."""
@@ -97,7 +101,7 @@ class SignIn:
                 raise SetUpOverError
             admin = people.add_account(tx, PersonId(uuid.uuid4().hex), name=name, role=Role.ADMIN, password_hash=password_hash, now=now)
             self._audit.append(tx, actor=None, action="create_user", subject=admin.id, details={"role": admin.role.value}, now=now)
-            return _open_session(tx, admin, _LASTS, now)
+            return self.open_account(tx, admin, now=now)
 
 
 def _open_session(tx: Transaction, person: Person, lasts: timedelta, now: datetime) -> Session:

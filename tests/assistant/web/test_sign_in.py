@@ -1,6 +1,4 @@
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -11,30 +9,18 @@ from feedback_db import people
 from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.records import PersonId, PersonKind, Role
-from tests.auditing import open_audit
+from tests.assistant.web.conftest import NOW
 
-NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 HASH = hash_password("correct horse")
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with Database(tmp_path / "errata.db") as opened:
-        yield opened
-
-
-@pytest.fixture
-def audit(db: Database) -> Audit:
-    return open_audit(db)
-
-
-@pytest.fixture
-def sign_in(db: Database, audit: Audit) -> SignIn:
-    """Somebody to sign in with: Ann, a reviewer."""
+def sign_in(db: Database, sign_in: SignIn) -> SignIn:
+    """Ann, a reviewer, can sign in."""
     with db.write() as tx:
         people.add_account(tx, PersonId("ann"), name="Ann", role=Role.REVIEWER, password_hash=HASH, now=NOW)
-    return SignIn(db, audit)
+    return sign_in
 
 
 def enter(sign_in: SignIn, name: str = "ann", password: str = "correct horse", address: str = "192.0.2.1", now: datetime = NOW) -> Session:

@@ -1,0 +1,275 @@
+"""The wall in front of pages and API: an ASGI application that lets through what is allowed, to whom it is allowed, and nothing else.
+
+Default deny: a route that nobody has listed does not exist. It knows Gradio's queue just well enough that nobody reads, stops or speaks
+in somebody else's stream. Who may do what inside a page is checked once more by every handler.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from assistant.web.bindings import Bindings
+from assistant.web.cookie import read_token, set_cookie
+from assistant.web.routes import Route, RouteKind, find_route
+from assistant.web.sign_in import Session, SignIn
+from assistant.web.throttle import Throttle
+from feedback_db.records import Person, PersonKind, Role
+
+MOST_BODY_BYTES = 64 * 1024
+_MOST_EVENTS, _EVENTS_WITHIN = 40, timedelta(seconds=10)
+_MOST_NEW_VISITORS, _VISITORS_WITHIN = 60, timedelta(minutes=10)
+_MOST_NAME_CHARS = 64
+_LOOK_AGAIN_AFTER = timedelta(seconds=1)
+_CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    ),  # Gradio needs inline and eval, so this keeps other hosts out and no more
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    "x-accel-buffering": "no",  # or a proxy holds a stream back until it is over
+}
+
+
+class _RefusedError(Exception):
+    """A request does not pass."""
+
+    def __init__(self, status: int, sentence: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence = status, sentence
+        self.headers = {} if retry_after is None else {"retry-after": str(max(1, round(retry_after.total_seconds())))}
+
+
+class Wall:
+    """Stands in front of `app`; puts the person into the request's state. `welcomes_visitors` lets people chat without an account."""
+
+    def __init__(self, app: ASGIApp, sign_in: SignIn, *, welcomes_visitors: bool, clock: Callable[[], datetime]) -> None:
+        self._app, self._sign_in, self._welcomes_visitors, self._clock = app, sign_in, welcomes_visitors, clock
+        self._streams = Bindings()
+        self._events = Throttle(_MOST_EVENTS, _EVENTS_WITHIN)
+        self._new_visitors = Throttle(_MOST_NEW_VISITORS, _VISITORS_WITHIN)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            send = _harden(send)
+            try:
+                await self._let_through(Request(scope, receive), send)
+            except _RefusedError as refused:
+                answer = JSONResponse({"detail": refused.sentence}, refused.status, refused.headers)
+                await answer(scope, receive, send)
+        else:  # nothing here speaks WebSocket
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _let_through(self, request: Request, send: Send) -> None:
+        route = find_route(request.method, request.url.path)
+        if route is None:
+            raise _RefusedError(404, "There is nothing at this address.")
+        _check_origin(request, route)
+        receive, body = await _receive_bounded(request)
+        now = self._clock()
+        token = read_token(request)
+        person = self._sign_in.find(token, now=now) if token else None
+        opened: Session | None = None
+        is_first_look = person is None and route.kind is RouteKind.PAGE and request.method == "GET"
+        if is_first_look and route.role is Role.END_USER and self._welcomes_visitors:
+            opened = await self._welcome(request, now)
+            person = opened.person
+        if route.role is not None and not self._may_enter(person, route.role):
+            await _turn_away(request, route, person)(request.scope, receive, send)
+            return
+        if person is not None:
+            request.scope.setdefault("state", {})["person"] = person
+            send = self._check_queue(request, route, body, token, person, now, send)
+            if route.kind is RouteKind.STREAM:
+                receive, send = self._end_with_session(token, now, receive, send)
+        await self._app(request.scope, receive, send if opened is None else _with_cookie(send, request, opened, now))
+
+    def _end_with_session(self, token: str, now: datetime, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """Break a stream off, as if the browser had gone, once its session is over: somebody signed out or disabled is out at once."""
+        checked_at, is_over = now, False
+
+        async def send_while_signed_in(message: Message) -> None:
+            nonlocal checked_at, is_over
+            now = self._clock()
+            if not is_over and now - checked_at >= _LOOK_AGAIN_AFTER:
+                checked_at, is_over = now, self._sign_in.find(token, now=now) is None
+                if is_over:
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if not is_over:
+                await send(message)
+
+        async def receive_while_signed_in() -> Message:
+            return {"type": "http.disconnect"} if is_over else await receive()
+
+        return receive_while_signed_in, send_while_signed_in
+
+    def _may_enter(self, person: Person | None, role: Role) -> bool:
+        if person is None or (person.kind is PersonKind.VISITOR and not self._welcomes_visitors):
+            return False
+        return person.role.includes(role)
+
+    async def _welcome(self, request: Request, now: datetime) -> Session:
+        address = _address_of(request)
+        wait = self._new_visitors.find_wait(address, now=now)
+        if wait:
+            raise _RefusedError(429, "Too many new visitors come from your address. Please try again in some minutes.", retry_after=wait)
+        self._new_visitors.count(address, now=now)
+        return await to_thread.run_sync(lambda: self._sign_in.open_visitor(now=now))
+
+    def _check_queue(self, request: Request, route: Route, body: bytes, token: str, person: Person, now: datetime, send: Send) -> Send:
+        """Let somebody use only streams of his own, and events only so often; learn the names of new events from the answer."""
+        if route.kind is RouteKind.STREAM:
+            self._check_owner(route, "stream", request.query_params.get("session_hash"), token, now)
+        elif route.kind is RouteKind.CANCEL:
+            told = _read_names(body, "session_hash", "event_id")
+            self._check_owner(route, "stream", told["session_hash"], token, now)
+            self._check_owner(route, "event", told["event_id"], token, now)
+        elif route.kind is RouteKind.JOIN:
+            self._bound_events(person, now)
+            name = _read_names(body, "session_hash")["session_hash"]
+            if not self._streams.claim(_join_name(route, "stream", name), token, now=now):
+                raise _RefusedError(403, "This stream is somebody else's. Reload the page.")
+            return self._learn_event(send, route, token, now)
+        return send
+
+    def _check_owner(self, route: Route, what: str, name: str | None, token: str, now: datetime) -> None:
+        if name is None or not self._streams.is_owner(_join_name(route, what, name), token, now=now):
+            raise _RefusedError(403, f"This {what} is not yours. Reload the page.")
+
+    def _bound_events(self, person: Person, now: datetime) -> None:
+        wait = self._events.find_wait(person.id, now=now)
+        if wait:
+            raise _RefusedError(429, "That was too much at once. Please wait a moment.", retry_after=wait)
+        self._events.count(person.id, now=now)
+
+    def _learn_event(self, send: Send, route: Route, token: str, now: datetime) -> Send:
+        """Bind the event that the answer names to whoever asked for it."""
+        answer = bytearray()
+
+        async def learn(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                answer.extend(message.get("body", b""))
+                if not message.get("more_body", False):
+                    event = _find_event(bytes(answer))
+                    if event is not None:
+                        self._streams.claim(_join_name(route, "event", event), token, now=now)
+            await send(message)
+
+        return learn
+
+
+def _check_origin(request: Request, route: Route) -> None:
+    """Refuse what another site has a browser send: all that changes something, and all but files and the first look at a page."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    is_foreign = site not in (None, "same-origin", "none") or (
+        origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    )
+    is_look = route.kind in {RouteKind.PAGE, RouteKind.OPEN, RouteKind.FILE} and request.method not in _CHANGES and origin is None
+    if is_foreign and not is_look:
+        raise _RefusedError(403, "Another site sent this request. Open the page itself.")
+
+
+async def _receive_bounded(request: Request) -> tuple[Receive, bytes]:
+    """Read the body, which must be short; return it, and something that tells it once more."""
+    too_much = _RefusedError(413, f"A request may hold {MOST_BODY_BYTES // 1024} kB. Please shorten your message.")
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > MOST_BODY_BYTES:
+        raise too_much
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BODY_BYTES:
+            raise too_much
+    told = False
+
+    async def tell_again() -> Message:
+        nonlocal told
+        if told:
+            return await request.receive()
+        told = True
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+    return tell_again, bytes(body)
+
+
+def _turn_away(request: Request, route: Route, person: Person | None) -> Response:
+    """Answer somebody who may not enter: a page sends him to sign in, and back afterwards."""
+    if person is not None and person.kind is PersonKind.ACCOUNT:
+        return JSONResponse({"detail": f"This needs the role {route.role}. Ask an admin for it."}, 403)
+    if route.kind is RouteKind.PAGE:
+        return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
+    return JSONResponse({"detail": "Please sign in."}, 401)
+
+
+def _read_names(body: bytes, *keys: str) -> dict[str, str]:
+    """Read names of streams and events out of a body, and refuse one without."""
+    try:
+        told = json.loads(body)
+        names = {key: told[key] for key in keys}
+    except (ValueError, KeyError, TypeError) as error:
+        raise _RefusedError(400, f"Expected a JSON object with {' and '.join(keys)}. Reload the page.") from error
+    if not all(isinstance(name, str) and 0 < len(name) <= _MOST_NAME_CHARS for name in names.values()):
+        raise _RefusedError(400, f"Expected short texts as {' and '.join(keys)}. Reload the page.")
+    return names
+
+
+def _find_event(answer: bytes) -> str | None:
+    try:
+        found: Any = json.loads(answer)["event_id"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _join_name(route: Route, what: str, name: str) -> str:
+    return f"{route.mount} {what} {name}"
+
+
+def _address_of(request: Request) -> str:
+    return "" if request.client is None else request.client.host
+
+
+def _with_cookie(send: Send, request: Request, session: Session, now: datetime) -> Send:
+    """Add a new visitor's cookie to the answer."""
+    carrier = Response()
+    set_cookie(carrier, request, session, now=now)
+    cookie = next(pair for pair in carrier.raw_headers if pair[0] == b"set-cookie")
+
+    async def add(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), cookie]}
+        await send(message)
+
+    return add
+
+
+def _harden(send: Send) -> Send:
+    """Put the wall's headers on every answer, and take off what invites other sites."""
+    own = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+
+    async def harden(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [
+                (name, value)
+                for name, value in message.get("headers", [])
+                if not name.lower().startswith(b"access-control-") and name.lower().decode() not in _HEADERS
+            ]
+            message = {**message, "headers": [*kept, *own]}
+        await send(message)
+
+    return harden
