@@ -55,7 +55,9 @@ def find_route(method: str, path: str) -> Route | None:
     """Return the route of a request, None where nothing may pass."""
     if any(method in methods and pattern.fullmatch(path) for methods, pattern in _OPEN):
         return Route(kind=RouteKind.OPEN, mount="", role=None)
-    mount = next(mount for mount in _MOUNTS if path == mount or path.startswith(f"{mount}/"))
+    mount = next((mount for mount in _MOUNTS if path == mount or path.startswith(f"{mount}/")), None)
+    if mount is None:
+        return None
     for kind, methods, pattern in _OF_A_PAGE:
         if method in methods and pattern.fullmatch(path.removeprefix(mount)):
             return Route(kind=kind, mount=mount, role=None if kind is RouteKind.FILE else _MOUNTS[mount])

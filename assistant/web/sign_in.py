@@ -86,6 +86,11 @@ class SignIn:
         """Return what the one-time set-up link must hold, None as soon as there is an account."""
         return self._set_up_token if people.count_accounts(self._db.read()) == 0 else None
 
+    def is_set_up_token(self, token: str) -> bool:
+        """Say whether the first account can be made with this token."""
+        wanted = self.find_set_up_token()
+        return wanted is not None and secrets.compare_digest(token.encode(), wanted.encode())
+
     def set_up(self, token: str, name: str, password: str, *, now: datetime) -> Session:
         """Make the first account, an admin's, and sign it in.
 
@@ -93,7 +98,7 @@ class SignIn:
             SetUpOverError: the token is not that of the link, or there is an account.
             PasswordTooShortError, PasswordTooLongError, EmptyTextError, TextTooLongError, HostileTextError: name or password cannot be one.
         """
-        if not secrets.compare_digest(token.encode(), self._set_up_token.encode()):
+        if not self.is_set_up_token(token):
             raise SetUpOverError
         password_hash = hash_password(password)
         with self._db.write() as tx:

@@ -124,7 +124,7 @@ class Wall:
         return person.role.includes(role)
 
     async def _welcome(self, request: Request, now: datetime) -> Session:
-        address = _address_of(request)
+        address = address_of(request)
         wait = self._new_visitors.find_wait(address, now=now)
         if wait:
             raise _RefusedError(429, "Too many new visitors come from your address. Please try again in some minutes.", retry_after=wait)
@@ -240,7 +240,8 @@ def _join_name(route: Route, what: str, name: str) -> str:
     return f"{route.mount} {what} {name}"
 
 
-def _address_of(request: Request) -> str:
+def address_of(request: Request) -> str:
+    """Return the address that a request came from."""
     return "" if request.client is None else request.client.host
 
 

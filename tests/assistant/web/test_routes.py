@@ -50,6 +50,7 @@ def test_what_a_browser_needs_is_listed(method: str, path: str, kind: RouteKind,
         "/assets/..%2fapp.py",
         "/gradio_api/queue/join/",
         "//",
+        "*",
     ],
 )
 def test_what_nobody_has_listed_does_not_exist(mount: str, path: str) -> None:
