@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from feedback_db.database import Reader, Transaction, find_row, read_time, store_time
-from feedback_db.records import Channel, Conversation, ConversationId, PersonId, Turn, TurnId, TurnState
+from feedback_db.database import Reader, Transaction, find_row, read_time, store_time, translate_refusals
+from feedback_db.errors import TurnReplacedError
+from feedback_db.records import Channel, Conversation, ConversationId, PersonId, Rating, Turn, TurnId, TurnState
 from feedback_db.text_checks import check_text
 from feedback_db.training_records import OpeningQuestion
 
@@ -16,6 +17,10 @@ _WITH_CONSENT = """
     SELECT conversations.*, given AS consent
     FROM conversations LEFT JOIN standing_consents ON standing_consents.conversation_id = conversations.id
 """
+_HOLDS_WORDS = """(:search = '' OR instr(lower(title), lower(:search)) OR EXISTS (
+    SELECT 1 FROM turns WHERE turns.conversation_id = conversations.id
+    AND (instr(lower(user_message), lower(:search)) OR instr(lower(reply), lower(:search)))
+))"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +70,26 @@ def find_conversation(reader: Reader, conversation_id: ConversationId, *, owner:
     return _to_conversation(row)
 
 
-def list_conversations(reader: Reader, owner: PersonId, *, limit: int = 50) -> list[Conversation]:
-    """Return a person's conversations, the newest first."""
+def list_conversations(reader: Reader, owner: PersonId, *, search: str = "", limit: int = 50) -> list[Conversation]:
+    """Return a person's conversations, the newest first; with `search`, those that hold these words in their title or a message."""
     rows = reader.execute(
-        f"{_WITH_CONSENT} WHERE person_id = :owner ORDER BY started_at DESC LIMIT :limit", {"owner": owner, "limit": limit}
+        f"{_WITH_CONSENT} WHERE person_id = :owner AND {_HOLDS_WORDS} ORDER BY started_at DESC LIMIT :limit",
+        {"owner": owner, "search": search.strip(), "limit": limit},
     )
     return [_to_conversation(row) for row in rows]
+
+
+def rename_conversation(tx: Transaction, conversation_id: ConversationId, *, owner: PersonId, title: str) -> Conversation:
+    """Give a person's own conversation another title; one that is too long is cut.
+
+    Raises:
+        NotFoundError: there is none of this id, or it is somebody else's.
+        EmptyTextError, TextTooLongError, HostileTextError: the title cannot be one.
+    """
+    found = find_conversation(tx, conversation_id, owner=owner)
+    title = _shorten(check_text(title, what="a title", max_chars=1000))
+    tx.execute("UPDATE conversations SET title = :title WHERE id = :id", {"id": found.id, "title": title})
+    return find_conversation(tx, conversation_id, owner=owner)
 
 
 def record_consent(tx: Transaction, conversation_id: ConversationId, *, given: bool, wording: str, now: datetime) -> None:
@@ -81,33 +100,49 @@ def record_consent(tx: Transaction, conversation_id: ConversationId, *, given: b
     )
 
 
-def log_turn(tx: Transaction, turn_id: TurnId, *, conversation_id: ConversationId, logged: LoggedReply, now: datetime) -> Turn:
-    """Append a turn to a conversation."""
-    tx.execute(
-        """
+def log_turn(
+    tx: Transaction,
+    turn_id: TurnId,
+    *,
+    conversation_id: ConversationId,
+    logged: LoggedReply,
+    replaces: TurnId | None = None,
+    now: datetime,
+) -> Turn:
+    """Append a turn to a conversation; with `replaces` it takes the place of an earlier one, which stays in the log.
+
+    Raises:
+        TurnReplacedError: the other turn is replaced already, or of another conversation.
+    """
+    sql = """
         INSERT INTO turns (id, conversation_id, position, user_message, reply, state, error, version, sampling,
-                           prompt_tokens, reply_tokens, first_token_ms, latency_ms, created_at)
+                           prompt_tokens, reply_tokens, first_token_ms, latency_ms, created_at, replaces)
         VALUES (:id, :conversation_id,
                 (SELECT coalesce(max(position) + 1, 0) FROM turns WHERE conversation_id = :conversation_id),
                 :user_message, :reply, :state, :error, :version, :sampling,
-                :prompt_tokens, :reply_tokens, :first_token_ms, :latency_ms, :created_at)
-        """,
-        {
-            "id": turn_id,
-            "conversation_id": conversation_id,
-            "user_message": logged.user_message,
-            "reply": logged.reply,
-            "state": logged.state,
-            "error": logged.error,
-            "version": logged.version,
-            "sampling": json.dumps(logged.sampling, sort_keys=True),
-            "prompt_tokens": logged.prompt_tokens,
-            "reply_tokens": logged.reply_tokens,
-            "first_token_ms": logged.first_token_ms,
-            "latency_ms": logged.latency_ms,
-            "created_at": store_time(now),
-        },
-    )
+                :prompt_tokens, :reply_tokens, :first_token_ms, :latency_ms, :created_at, :replaces)
+    """
+    refused = TurnReplacedError()
+    with translate_refusals({"turns.replaces": refused, "a turn replaces an earlier one": refused}):
+        tx.execute(
+            sql,
+            {
+                "id": turn_id,
+                "conversation_id": conversation_id,
+                "user_message": logged.user_message,
+                "reply": logged.reply,
+                "state": logged.state,
+                "error": logged.error,
+                "version": logged.version,
+                "sampling": json.dumps(logged.sampling, sort_keys=True),
+                "prompt_tokens": logged.prompt_tokens,
+                "reply_tokens": logged.reply_tokens,
+                "first_token_ms": logged.first_token_ms,
+                "latency_ms": logged.latency_ms,
+                "created_at": store_time(now),
+                "replaces": replaces,
+            },
+        )
     return _to_turn(tx.execute("SELECT * FROM turns WHERE id = :id", {"id": turn_id}).fetchone())
 
 
@@ -126,8 +161,15 @@ def find_turn(reader: Reader, turn_id: TurnId, *, owner: PersonId) -> Turn:
 
 
 def list_turns(reader: Reader, conversation_id: ConversationId) -> list[Turn]:
-    """Return a conversation's turns, the oldest first."""
-    rows = reader.execute("SELECT * FROM turns WHERE conversation_id = :id ORDER BY position", {"id": conversation_id})
+    """Return a conversation's turns, the oldest first, but for those that were replaced."""
+    rows = reader.execute(
+        """
+        SELECT * FROM turns
+        WHERE conversation_id = :id AND NOT EXISTS (SELECT 1 FROM turns AS newer WHERE newer.replaces = turns.id)
+        ORDER BY position
+        """,
+        {"id": conversation_id},
+    )
     return [_to_turn(row) for row in rows]
 
 
@@ -182,6 +224,20 @@ def withdraw_rating(tx: Transaction, turn_id: TurnId, *, person_id: PersonId, no
     )
 
 
+def list_ratings(reader: Reader, conversation_id: ConversationId, *, person_id: PersonId) -> list[Rating]:
+    """Return what a person thinks of the turns of a conversation."""
+    rows = reader.execute(
+        """
+        SELECT ratings.* FROM ratings JOIN turns ON turns.id = turn_id
+        WHERE conversation_id = :id AND person_id = :person_id AND withdrawn_at IS NULL
+        """,
+        {"id": conversation_id, "person_id": person_id},
+    )
+    return [
+        Rating(turn_id=TurnId(row["turn_id"]), is_good=bool(row["is_good"]), reason=row["reason"], comment=row["comment"]) for row in rows
+    ]
+
+
 def _shorten(title: str) -> str:
     line = " ".join(title.split())
     return line if len(line) <= _MAX_TITLE_CHARS else f"{line[: _MAX_TITLE_CHARS - 1]}…"
@@ -213,4 +269,5 @@ def _to_turn(row: sqlite3.Row) -> Turn:
         first_token_ms=row["first_token_ms"],
         latency_ms=row["latency_ms"],
         created_at=read_time(row["created_at"]),
+        replaces=None if row["replaces"] is None else TurnId(row["replaces"]),
     )

@@ -21,7 +21,7 @@ from feedback_db.records import ConversationId, PersonId, TurnId
 from feedback_db.training_records import ExampleId
 
 _LEAST_TELLING_CHARS = 12  # a shorter text, such as "yes", stands in other people's texts, too
-_TABLES = ("conversations", "turns", "ratings", "corrections", "reviews", "examples", "variants", "golden_items")
+_TABLES = ("conversations", "turns", "ratings", "corrections", "reviews", "examples", "variants", "golden_items", "fix_votes")
 _QUESTIONS_OF_CONVERSATION = "SELECT user_message FROM turns WHERE conversation_id = :id"
 _QUESTIONS_OF_PERSON = """
     SELECT user_message FROM turns JOIN conversations ON conversations.id = conversation_id WHERE person_id = :id

@@ -208,6 +208,13 @@ class ReleaseExistsError(FeedbackError):
         super().__init__(f"Expected a run without a release. Found that '{run_id}' has one. Deploy that one.")
 
 
+class TurnReplacedError(FeedbackError):
+    """A turn cannot be replaced."""
+
+    def __init__(self) -> None:
+        super().__init__("Expected a turn of this conversation that stands. Found one that was replaced. Reload the page.")
+
+
 class NothingToRollBackError(FeedbackError):
     """What is live was the first ever, or nothing is live."""
 

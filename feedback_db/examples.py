@@ -51,7 +51,7 @@ def list_approved(reader: Reader) -> list[ApprovedCorrection]:
 def list_history(reader: Reader, turn_id: TurnId) -> list[tuple[str, str]]:
     """Return what was said in the conversation before a turn, the oldest first, each a (user message, reply).
 
-    A reply that was corrected stands as it should have been, by the newest approval; failed turns are left out.
+    A reply that was corrected stands as it should have been, by the newest approval; failed and replaced turns are left out.
     """
     rows = reader.execute(
         """
@@ -63,7 +63,9 @@ def list_history(reader: Reader, turn_id: TurnId) -> list[tuple[str, str]]:
         ), earlier.reply) AS reply
         FROM turns JOIN turns AS earlier
         ON earlier.conversation_id = turns.conversation_id AND earlier.position < turns.position AND earlier.state <> 'failed'
-        WHERE turns.id = :turn_id ORDER BY earlier.position
+        WHERE turns.id = :turn_id
+        AND NOT EXISTS (SELECT 1 FROM turns AS newer WHERE newer.replaces = earlier.id AND newer.position <= turns.position)
+        ORDER BY earlier.position
         """,
         {"turn_id": turn_id},
     )

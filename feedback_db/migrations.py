@@ -534,6 +534,34 @@ def m010_golden_set(db: sqlite_utils.Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m011_second_thoughts(db: sqlite_utils.Database) -> None:
+    """Turns that take the place of another, and whether a correction that went live has made it better."""
+    _run(
+        db,
+        "ALTER TABLE turns ADD COLUMN replaces TEXT REFERENCES turns (id) ON DELETE CASCADE",
+        "CREATE UNIQUE INDEX turns_are_replaced_once ON turns (replaces) WHERE replaces IS NOT NULL",
+        """
+        CREATE TRIGGER turns_replace_an_earlier_one BEFORE INSERT ON turns
+        WHEN NEW.replaces IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM turns
+            WHERE id = NEW.replaces AND conversation_id = NEW.conversation_id AND position < NEW.position
+        )
+        BEGIN SELECT RAISE(ABORT, 'a turn replaces an earlier one of its conversation'); END
+        """,
+        """
+        CREATE TABLE fix_votes (
+            correction_id TEXT PRIMARY KEY,
+            author_id     TEXT NOT NULL,
+            version       INTEGER NOT NULL REFERENCES releases (version),
+            is_better     INTEGER NOT NULL CHECK (is_better IN (0, 1)),
+            created_at    TEXT NOT NULL,
+            FOREIGN KEY (correction_id, author_id) REFERENCES corrections (id, author_id) ON DELETE CASCADE
+        ) STRICT
+        """,
+    )
+
+
 def _refuse_changes(table: str, why: str) -> tuple[str, str]:
     """Return the triggers that keep a table append-only."""
     return (

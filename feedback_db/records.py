@@ -97,7 +97,8 @@ class Conversation:
 class Turn:
     """A user message and its reply, written from the first token to the last by release `version`.
 
-    Token counts are of the rendered prompt and of the reply; `first_token_ms` is None where no token came.
+    Token counts are of the rendered prompt and of the reply; `first_token_ms` is None where no token came. `replaces` is the turn whose
+    place it takes, asked again or in other words; None for most.
     """
 
     id: TurnId
@@ -113,6 +114,17 @@ class Turn:
     first_token_ms: int | None
     latency_ms: int
     created_at: datetime
+    replaces: TurnId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """What a person thinks of a turn; `reason` is one of those that a page offers, "" for none."""
+
+    turn_id: TurnId
+    is_good: bool
+    reason: str
+    comment: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ import pytest
 from feedback_db import conversations, corrections
 from feedback_db.conversations import LoggedReply
 from feedback_db.database import Database
-from feedback_db.errors import NotFoundError
-from feedback_db.records import Channel, ConversationId, CorrectionId, PersonId, TurnId, TurnState
+from feedback_db.errors import EmptyTextError, NotFoundError, TurnReplacedError
+from feedback_db.records import Channel, ConversationId, CorrectionId, PersonId, Rating, TurnId, TurnState
 from feedback_db.training_records import OpeningQuestion
 
 
@@ -110,3 +110,55 @@ def test_without_consent_no_question_may_be_asked_again(
 
 def test_turns_that_were_erased_are_not_kept(db: Database, turn: TurnId) -> None:
     assert conversations.keep_turns(db.read(), [turn, TurnId("erased")]) == {turn}
+
+
+def test_a_turn_asked_again_takes_the_place_of_the_first_which_stays_in_the_log(
+    db: Database, conversation: ConversationId, turn: TurnId, logged: LoggedReply, ann: PersonId, now: datetime
+) -> None:
+    with db.write() as tx:
+        again = conversations.log_turn(tx, TurnId("t2"), conversation_id=conversation, logged=logged, replaces=turn, now=now)
+    assert again.replaces == turn
+    assert [one.id for one in conversations.list_turns(db.read(), conversation)] == ["t2"]
+    assert conversations.find_turn(db.read(), turn, owner=ann).id == turn
+
+
+def test_a_turn_is_replaced_once_and_only_by_its_own_conversation(
+    db: Database, conversation: ConversationId, turn: TurnId, logged: LoggedReply, ann: PersonId, now: datetime
+) -> None:
+    with db.write() as tx:
+        other = conversations.start_conversation(tx, ConversationId("c2"), person_id=ann, channel=Channel.WEB, title="x", now=now).id
+        conversations.log_turn(tx, TurnId("t2"), conversation_id=conversation, logged=logged, replaces=turn, now=now)
+    for talk, replaced in ((conversation, turn), (other, TurnId("t2"))):
+        with pytest.raises(TurnReplacedError), db.write() as tx:
+            conversations.log_turn(tx, TurnId("t3"), conversation_id=talk, logged=logged, replaces=replaced, now=now)
+
+
+def test_conversations_are_found_by_words_of_their_title_question_or_reply(
+    db: Database, ann: PersonId, bob: PersonId, conversation: ConversationId, turn: TurnId
+) -> None:
+    for words in ("where is", "OVER there", " is it? "):
+        assert [one.id for one in conversations.list_conversations(db.read(), ann, search=words)] == [conversation]
+    assert conversations.list_conversations(db.read(), ann, search="100%") == []
+    assert conversations.list_conversations(db.read(), bob, search="where") == []
+
+
+def test_only_the_owner_gives_a_conversation_another_title(
+    db: Database, ann: PersonId, bob: PersonId, conversation: ConversationId
+) -> None:
+    with db.write() as tx:
+        assert conversations.rename_conversation(tx, conversation, owner=ann, title=" The  lost parcel ").title == "The lost parcel"
+    for owner, title, refusal in ((bob, "Mine", NotFoundError), (ann, "  ", EmptyTextError)):
+        with pytest.raises(refusal), db.write() as tx:
+            conversations.rename_conversation(tx, conversation, owner=owner, title=title)
+
+
+def test_a_person_is_told_their_own_standing_ratings_alone(
+    db: Database, conversation: ConversationId, turn: TurnId, ann: PersonId, bob: PersonId, now: datetime
+) -> None:
+    with db.write() as tx:
+        conversations.rate(tx, turn, person_id=ann, is_good=True, reason="", comment="", now=now)
+        conversations.rate(tx, turn, person_id=ann, is_good=False, reason="wrong", comment="It is not there.", now=now)
+        conversations.rate(tx, turn, person_id=bob, is_good=True, reason="", comment="", now=now)
+    assert conversations.list_ratings(db.read(), conversation, person_id=ann) == [
+        Rating(turn_id=turn, is_good=False, reason="wrong", comment="It is not there.")
+    ]

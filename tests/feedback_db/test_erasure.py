@@ -107,6 +107,7 @@ def test_an_erased_conversation_goes_with_all_that_came_of_it(
         "examples": 2,
         "variants": 1,
         "golden_items": 0,
+        "fix_votes": 0,
     }
     assert (erased.example_ids, erased.reworded_ids) == (("k1", "k2"), ())
     assert erased.descendants == Descendants(snapshot_ids=(SnapshotId("s1"),), run_ids=(RunId("r1"),), versions=(1,))
