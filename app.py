@@ -1,12 +1,14 @@
-"""Errata's composition root and command line: `python app.py` opens the assistant, `python app.py --help` lists the verbs."""
+"""Errata's composition root and command line: `python app.py` serves the pages, `python app.py --help` lists the verbs."""
 
+import errno
 import json
+import os
 import signal
+import socket
 import sys
-import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -19,7 +21,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from assistant.errors import AssistantError
+from assistant.errors import AddressTakenError, AssistantError
 from assistant.plain_text import strip_control_characters
 from assistant.settings import Settings, expand_home, read_settings
 from feedback_db import people, releases, requests, runs
@@ -33,10 +35,15 @@ from trainer.supervision import promotion
 from trainer.supervision.forgetting import clean_up, forget, list_backups_before
 
 if TYPE_CHECKING:  # torch takes seconds to import: verbs that need no model must not wait for it
+    from starlette.types import ASGIApp
+
+    from assistant.web.sign_in import SignIn
+    from trainer.composition import Errata
     from trainer.demo import DemoResult
 
 app = typer.Typer(add_completion=False, help="A support assistant that learns from its errata.")
 _TICK_S = 2.0
+_GRACE_S = 5  # how long streams may go on once the end was asked for
 _LAST_WORDS_S = 60.0  # how long a trainer may take to end before an erasure leaves it to the next tick
 _console = Console()
 _errors = Console(stderr=True)
@@ -58,9 +65,9 @@ def _say_errors(verb: Callable[..., None]) -> Callable[..., None]:
 
 @app.callback(invoke_without_command=True)
 def main(context: typer.Context) -> None:
-    """Open the assistant; for now, a chat in the terminal."""
+    """Serve the pages."""
     if context.invoked_subcommand is None:
-        chat()
+        serve()
 
 
 @app.command()
@@ -80,21 +87,25 @@ def chat(
 @app.command()
 @_say_errors
 def serve() -> None:
-    """Keep the schedule: take corrections in, train when a run is due, swap what is deployed. Ctrl-C ends; a run under way goes on."""
-    from trainer.composition import open_errata
-    from trainer.supervision.ticking import Ticking
-
+    """Serve the pages and keep the schedule: take corrections in, train, swap. Ctrl-C ends; a run under way goes on."""
+    settings = read_settings()
     with ExitStack() as stack:
         with _console.status("Loading the base model …"):
-            errata = stack.enter_context(open_errata(read_settings()))
+            from trainer.composition import open_errata
+            from trainer.supervision.ticking import Ticking
+
+            errata = stack.enter_context(open_errata(settings))
+        with _console.status("Opening the pages …"):
+            import uvicorn
+
+            sign_in, site = _build_site(settings, errata)
+            server = uvicorn.Server(uvicorn.Config(site, log_level="warning", server_header=False, timeout_graceful_shutdown=_GRACE_S))
+            listening = _listen(settings.host, settings.port)
         stack.enter_context(Ticking([errata.supervisor.tick, lambda now: errata.hot_swap.sync_once(now=now)], every_s=_TICK_S))
-        ended = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: ended.set())
-        version = errata.live.status().version
-        told = "nothing yet; `status` says why" if version is None else f"release {version}"
-        _console.print(f"Errata serves {told}. Ctrl-C ends.", highlight=False)
-        ended.wait()
+        _greet(settings, sign_in.find_set_up_token())
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the server raises it again once it has ended
+        with suppress(KeyboardInterrupt):
+            server.run([listening])
 
 
 @app.command()
@@ -271,6 +282,52 @@ def erase(
     _show(found, as_json=as_json)
     if not forgotten.is_log_emptied:
         sys.exit(1)
+
+
+def _build_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp]":
+    from assistant.answering import Answering
+    from assistant.web.chat_page import ChatPage
+    from assistant.web.sign_in import SignIn
+    from assistant.web.site import build_site
+
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    sign_in = SignIn(errata.db, errata.audit)
+    chat_page = ChatPage(
+        errata.db,
+        errata.audit,
+        errata.live,
+        Answering(errata.db, errata.live, clock),
+        sign_in,
+        title=settings.title,
+        examples=settings.example_questions,
+        mounts=("/",),
+        clock=clock,
+    )
+    return sign_in, build_site({"/": chat_page.build()}, sign_in, welcomes_visitors=settings.welcomes_visitors, clock=clock)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, before anything is promised.
+
+    Raises:
+        AddressTakenError: another program listens there, or this machine has no such address.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise AddressTakenError(host, port, os.strerror(error.errno or errno.EADDRINUSE).lower()) from error
+
+
+def _greet(settings: Settings, set_up_token: str | None) -> None:
+    shown = "localhost" if settings.host in {"127.0.0.1", "0.0.0.0", "::"} else settings.host  # noqa: S104  only shown
+    address = f"http://{shown}:{settings.port}"
+    _console.print(Text.assemble(("Errata", "bold"), " is ready. Ctrl-C ends it; a training under way goes on."))
+    _console.print(Text.assemble("  Chat            ", (f"{address}/", "cyan")), soft_wrap=True)
+    if set_up_token is not None:
+        _console.print(Text.assemble("  First account   ", (f"{address}/set-up?token={set_up_token}", "cyan")), soft_wrap=True)
 
 
 def _run_demo(settings: Settings, seed: int) -> "DemoResult":

@@ -13,6 +13,7 @@ from assistant.prompt import Message, build_messages, prompt_budget, trim_histor
 from feedback_db import conversations, releases
 from feedback_db.conversations import LoggedReply
 from feedback_db.database import Database
+from feedback_db.errors import TurnReplacedError
 from feedback_db.records import ConversationId, PersonId, Turn, TurnId, TurnState
 from feedback_db.text_checks import check_text
 from feedback_db.training_records import Release
@@ -34,11 +35,19 @@ class Answer(Iterator[str]):
     """
 
     def __init__(
-        self, db: Database, reply: Reply, *, turn_id: TurnId, conversation_id: ConversationId, message: str, now: datetime
+        self,
+        db: Database,
+        reply: Reply,
+        *,
+        turn_id: TurnId,
+        conversation_id: ConversationId,
+        message: str,
+        replaces: TurnId | None,
+        now: datetime,
     ) -> None:
         self.reply, self.turn = reply, None
         self._db, self._turn_id, self._conversation_id = db, turn_id, conversation_id
-        self._message, self._now = message, now
+        self._message, self._replaces, self._now = message, replaces, now
         self._said: list[str] = []
 
     turn: Turn | None
@@ -79,7 +88,9 @@ class Answer(Iterator[str]):
         assert outcome is not None, "a reply that has ended tells how"
         logged = _describe(self._message, "".join(self._said).strip(), self.reply, outcome, error)
         with self._db.write() as tx:
-            self.turn = conversations.log_turn(tx, self._turn_id, conversation_id=self._conversation_id, logged=logged, now=self._now)
+            self.turn = conversations.log_turn(
+                tx, self._turn_id, conversation_id=self._conversation_id, logged=logged, replaces=self._replaces, now=self._now
+            )
 
 
 def answer(
@@ -90,12 +101,14 @@ def answer(
     *,
     person_id: PersonId,
     turn_id: TurnId,
+    replaces: TurnId | None = None,
     now: datetime,
     deadline_s: float | None = None,
 ) -> Answer:
-    """Answer a message in a person's own conversation, by the release that is live now.
+    """Answer a message in a person's own conversation, by the release that is live now; with `replaces` in the place of its last turn.
 
     Raises:
+        TurnReplacedError: `replaces` is not the last turn.
         NotFoundError: there is no such conversation, or it is somebody else's.
         EmptyTextError, TextTooLongError, HostileTextError: the message cannot be answered as it is.
         NothingServedError: no release has been swapped in yet.
@@ -106,9 +119,10 @@ def answer(
     message = check_text(user_message, what="a message", max_chars=MAX_MESSAGE_CHARS)
     release = find_served(db, live)
     sampling = read_sampling(release)
-    messages = build_prompt(live, release, list_history(db, conversation_id), message, max_tokens=sampling.max_tokens)
+    history = list_history(db, conversation_id, without=replaces)
+    messages = build_prompt(live, release, history, message, max_tokens=sampling.max_tokens)
     reply = live.stream(messages, sampling, version=release.version, deadline_s=deadline_s)
-    return Answer(db, reply, turn_id=turn_id, conversation_id=conversation_id, message=message, now=now)
+    return Answer(db, reply, turn_id=turn_id, conversation_id=conversation_id, message=message, replaces=replaces, now=now)
 
 
 def find_served(db: Database, live: LiveAssistant) -> Release:
@@ -123,13 +137,16 @@ def find_served(db: Database, live: LiveAssistant) -> Release:
     return releases.find_release(db.read(), version)
 
 
-def list_history(db: Database, conversation_id: ConversationId) -> list[tuple[str, str]]:
-    """Return what was said so far, the oldest first, each a (user message, reply); turns without a reply are left out."""
-    return [
-        (turn.user_message, turn.reply)
-        for turn in conversations.list_turns(db.read(), conversation_id)
-        if turn.state is not TurnState.FAILED and turn.reply
-    ]
+def list_history(db: Database, conversation_id: ConversationId, *, without: TurnId | None = None) -> list[tuple[str, str]]:
+    """Return what was said so far, the oldest first, each a (user message, reply); turns without a reply are left out.
+
+    Raises:
+        TurnReplacedError: `without` is not the last turn.
+    """
+    turns = conversations.list_turns(db.read(), conversation_id)
+    if without is not None and (not turns or turns.pop().id != without):
+        raise TurnReplacedError
+    return [(turn.user_message, turn.reply) for turn in turns if turn.state is not TurnState.FAILED and turn.reply]
 
 
 def build_prompt(

@@ -163,11 +163,27 @@ class ReleaseNotLoadedError(AssistantError):
         super().__init__(f"Expected one of the loaded releases {shown}. Found {version}. Ask without a version to get the live one.")
 
 
+class AlreadyAnsweringError(AssistantError):
+    """A conversation has an answer under way."""
+
+    def __init__(self) -> None:
+        super().__init__("Expected one message at a time. Found an answer under way in this conversation. Wait for its end, or stop it.")
+
+
 class AssistantClosedError(AssistantError):
     """The assistant is shutting down."""
 
     def __init__(self) -> None:
         super().__init__("Expected an assistant that serves. Found that it is shutting down. Start it again.")
+
+
+class AddressTakenError(AssistantError):
+    """The pages cannot be served at an address."""
+
+    def __init__(self, host: str, port: int, why: str) -> None:
+        super().__init__(
+            f"Expected to serve at {host}, port {port}. Found: {why}. End the program there, or set ERRATA_HOST or ERRATA_PORT."
+        )
 
 
 class PasswordTooShortError(AssistantError):
@@ -200,6 +216,15 @@ class TooManyAttemptsError(AssistantError):
         self.wait = wait
         minutes = max(1, -(-int(wait.total_seconds()) // 60))
         super().__init__(f"Expected at most 5 failed attempts in 15 minutes. Found more. Try again in {_count(minutes, 'minute')}.")
+
+
+class NotPermittedError(AssistantError):
+    """Somebody asks for what his role does not allow, or is not signed in any more."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__(
+            f"Expected somebody signed in with the role {role}. Found that you are not. Sign in, or ask an admin for the role."
+        )
 
 
 class SetUpOverError(AssistantError):

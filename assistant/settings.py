@@ -65,9 +65,14 @@ def check_recipe(text: str) -> str:
     return text
 
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
 class Settings(BaseSettings):
     """What an operator may set. `base` None is the bundled base; `device` None takes a GPU if there is one.
 
+    The pages are served at `host` and `port`; `anonymous_chat` lets visitors chat without an account, None where only this machine can.
+    `title` stands on top of the pages; `example_questions` (JSON, a list) are offered to begin with.
     `data_folder` holds the database, the runs and their adapters. `approvals_required` people must approve a correction. `schedule_…`
     says when the schedule looks (cron), and what it waits for; between `quiet_from` and `quiet_until` no run starts by itself.
     `recipe` is the JSON of what a run should do otherwise than by default.
@@ -80,6 +85,16 @@ class Settings(BaseSettings):
     system_message: Annotated[str, Field(max_length=4000)] = "You are Ada, the support assistant of Acme."
     max_reply_tokens: Annotated[int, Field(ge=1, le=8192)] = 256
     data_folder: Path = Path("data")
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 7860
+    anonymous_chat: bool | None = None
+    title: Annotated[str, Field(min_length=1, max_length=60)] = "Support assistant"
+    example_questions: Annotated[tuple[str, ...], Field(max_length=6)] = (
+        "How long do I have to send something back?",
+        "How do I change my delivery address?",
+        "My discount code does not work.",
+        "Which warranty does a kettle have?",
+    )
     approvals_required: Annotated[int, Field(ge=1, le=2)] = 1
     schedule_cron: Annotated[str, AfterValidator(check_cron)] = "0 2 * * *"
     schedule_zone: Annotated[str, AfterValidator(check_zone)] = "UTC"
@@ -88,6 +103,11 @@ class Settings(BaseSettings):
     quiet_from: time | None = None
     quiet_until: time | None = None
     recipe: Annotated[str, AfterValidator(check_recipe)] = "{}"
+
+    @property
+    def welcomes_visitors(self) -> bool:
+        """Say whether people may chat without an account."""
+        return self.host in _LOOPBACK if self.anonymous_chat is None else self.anonymous_chat
 
 
 def read_settings() -> Settings:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from feedback_db.database import Reader, Transaction, find_row, read_time, store_time, translate_refusals
-from feedback_db.errors import TurnReplacedError
+from feedback_db.errors import NotFoundError, TurnReplacedError
 from feedback_db.records import Channel, Conversation, ConversationId, PersonId, Rating, Turn, TurnId, TurnState
 from feedback_db.text_checks import check_text
 from feedback_db.training_records import OpeningQuestion
@@ -113,6 +113,7 @@ def log_turn(
 
     Raises:
         TurnReplacedError: the other turn is replaced already, or of another conversation.
+        NotFoundError: there is no such conversation.
     """
     sql = """
         INSERT INTO turns (id, conversation_id, position, user_message, reply, state, error, version, sampling,
@@ -123,7 +124,8 @@ def log_turn(
                 :prompt_tokens, :reply_tokens, :first_token_ms, :latency_ms, :created_at, :replaces)
     """
     refused = TurnReplacedError()
-    with translate_refusals({"turns.replaces": refused, "a turn replaces an earlier one": refused}):
+    gone = NotFoundError("a conversation", conversation_id)  # it was erased while the reply was written
+    with translate_refusals({"turns.replaces": refused, "a turn replaces an earlier one": refused, "FOREIGN KEY": gone}):
         tx.execute(
             sql,
             {

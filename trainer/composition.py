@@ -11,6 +11,7 @@ from assistant.engine.rendering import count_prompt_tokens, hash_template
 from assistant.engine.reply import Sampling
 from assistant.hot_swap import HotSwap, deploy_base
 from assistant.settings import BUNDLED_BASE, Settings
+from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.recipe import read_recipe
 from trainer.guard import draw_default_questions
@@ -27,6 +28,7 @@ class Errata:
     """The running product."""
 
     db: Database
+    audit: Audit
     live: LiveAssistant
     hot_swap: HotSwap
     supervisor: Supervisor
@@ -58,7 +60,7 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
             schedule=_read_schedule(settings),
         )
         try:
-            yield Errata(db=db, live=live, hot_swap=hot_swap, supervisor=supervisor)
+            yield Errata(db=db, audit=audit, live=live, hot_swap=hot_swap, supervisor=supervisor)
         finally:
             supervisor.stop()
 

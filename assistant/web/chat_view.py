@@ -1,0 +1,131 @@
+"""What the chat page shows, as HTML: from records to text that no browser runs. Pure; knows no Gradio."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+
+from assistant.chat import MAX_MESSAGE_CHARS
+from assistant.web.markdown import render_markdown
+from feedback_db.fixes import Fix
+from feedback_db.records import Conversation, ConversationId, CorrectionId, CorrectionState, Person, Rating, Role, Turn, TurnId, TurnState
+
+REASONS = {
+    "wrong": "Not right",
+    "outdated": "Out of date",
+    "incomplete": "Incomplete",
+    "missed": "Not what I asked",
+    "tone": "Tone",
+}
+_templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+_PAGES = {"/review": ("Review", Role.REVIEWER), "/admin": ("Admin", Role.ADMIN)}
+_SENTENCES = {
+    CorrectionState.PENDING: "Thank you. A reviewer will look at your correction.",
+    CorrectionState.APPROVED: "Your correction was approved. It is learned with the next training.",
+    CorrectionState.REJECTED: "A reviewer has looked at your correction and did not take it up.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _News:
+    """What became of a correction of one's own; `asks` whether it is better now."""
+
+    sentence: str
+    correction_id: CorrectionId
+    asks: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """A turn as it is shown."""
+
+    id: TurnId
+    message: str
+    reply: str
+    html: Markup
+    version: int
+    is_last: bool
+    is_stopped: bool
+    error: str | None
+    is_good: bool | None
+    reason: str
+    comment: str
+    news: tuple[_News, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pending:
+    message: str
+    text: str
+    html: Markup
+
+
+def render_header(title: str, person: Person, *, version: int | None, mounts: Sequence[str], has_side: bool) -> str:
+    """Return the top of a page: its title, the version that answers, the way to the other pages of one's role, signing in and out."""
+    pages = [(path, name) for path, (name, role) in _PAGES.items() if path in mounts and person.role.includes(role)]
+    return _templates.get_template("header.html.jinja").render(title=title, person=person, version=version, pages=pages, has_side=has_side)
+
+
+def render_log(
+    turns: Sequence[Turn],
+    ratings: Sequence[Rating],
+    fixes: Sequence[Fix],
+    *,
+    greeting: str,
+    examples: Sequence[str],
+    has_consent: bool,
+    is_answering: bool,
+) -> str:
+    """Return a conversation, or how to begin one; while a reply is on its way, the last turn cannot be changed."""
+    by_turn = {rating.turn_id: rating for rating in ratings}
+    said = [_say(turn, by_turn.get(turn.id), fixes, is_last=turn is turns[-1]) for turn in turns]
+    return _render_log(pending=None, turns=said, greeting=greeting, examples=examples, has_consent=has_consent, is_answering=is_answering)
+
+
+def render_pending(message: str, text: str) -> str:
+    """Return a turn whose reply is being written."""
+    return _render_log(pending=_Pending(message=message, text=text, html=render_markdown(text)))
+
+
+def render_conversations(conversations: Sequence[Conversation], *, shown: ConversationId | None, search: str) -> str:
+    """Return the list of a person's conversations."""
+    return _templates.get_template("conversation_list.html.jinja").render(conversations=conversations, shown=shown, search=search)
+
+
+def render_notice(sentence: str) -> str:
+    """Return a sentence about what went wrong, "" for none."""
+    return str(Markup('<p class="problem" role="alert">{}</p>').format(sentence)) if sentence else ""
+
+
+def _render_log(**told: object) -> str:
+    found: Mapping[str, object] = {"reasons": REASONS.items(), "most_chars": MAX_MESSAGE_CHARS, **told}
+    return _templates.get_template("chat_log.html.jinja").render(found)
+
+
+def _say(turn: Turn, rating: Rating | None, fixes: Sequence[Fix], *, is_last: bool) -> _Said:
+    return _Said(
+        id=turn.id,
+        message=turn.user_message,
+        reply=turn.reply,
+        html=render_markdown(turn.reply),
+        version=turn.version,
+        is_last=is_last,
+        is_stopped=turn.state is TurnState.STOPPED,
+        error=turn.error,
+        is_good=None if rating is None else rating.is_good,
+        reason="" if rating is None else rating.reason,
+        comment="" if rating is None else rating.comment,
+        news=tuple(_tell(fix) for fix in fixes if fix.turn_id == turn.id),
+    )
+
+
+def _tell(fix: Fix) -> _News:
+    if fix.fixed_in is None:
+        return _News(sentence=_SENTENCES[fix.state], correction_id=fix.correction_id, asks=False)
+    if fix.is_better is None:
+        sentence = f"Fixed in version {fix.fixed_in}. Ask again: is it better?"
+    else:
+        sentence = f"Fixed in version {fix.fixed_in}. " + ("You found it better." if fix.is_better else "You found it no better.")
+    return _News(sentence=sentence, correction_id=fix.correction_id, asks=fix.is_better is None)

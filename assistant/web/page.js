@@ -1,0 +1,18 @@
+// Of every page: whoever is not signed in any more is sent to sign in, and the list of conversations opens and closes on a phone.
+if (!window.errata) { // Gradio runs a page's head twice
+  window.errata = true
+  const fetched = window.fetch
+  window.fetch = async (...asked) => {
+    const answer = await fetched(...asked)
+    if (answer.status === 401 && new URL(answer.url, location).origin === location.origin) {
+      location.assign(`/login?next=${encodeURIComponent(location.pathname)}`)
+    }
+    return answer
+  }
+  document.addEventListener('click', (event) => {
+    const opener = event.target.closest('[data-do=toggle-side]')
+    if (opener) {
+      opener.setAttribute('aria-expanded', String(document.querySelector('#layout').classList.toggle('side-open')))
+    }
+  })
+}

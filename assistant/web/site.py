@@ -1,0 +1,40 @@
+"""The pages and the wall in front of them, as one ASGI application."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import gradio as gr
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from assistant.web.sign_in import SignIn
+from assistant.web.sign_in_pages import SignInPages
+from assistant.web.theme import make_theme, read_head, read_style
+from assistant.web.wall import Wall
+
+_AT_ONCE = 64  # functions of a kind that run at once
+_MOST_WAITING = 512
+
+
+def build_site(pages: Mapping[str, gr.Blocks], sign_in: SignIn, *, welcomes_visitors: bool, clock: Callable[[], datetime]) -> ASGIApp:
+    """Return the application; `pages` are by their path, the most special first, the one at "/" last."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.router.routes.extend(SignInPages(sign_in, welcomes_visitors=welcomes_visitors, clock=clock).list_routes())
+    for path, page in pages.items():
+        page.queue(default_concurrency_limit=_AT_ONCE, max_size=_MOST_WAITING, api_open=False)
+        app = gr.mount_gradio_app(
+            app,
+            page,
+            path,
+            show_error=False,
+            footer_links=[],
+            run_history=False,
+            mcp_server=False,
+            ssr_mode=False,
+            enable_monitoring=False,
+            pwa=False,
+            theme=make_theme(),
+            css=read_style(),
+            head=read_head(),
+        )
+    return Wall(app, sign_in, welcomes_visitors=welcomes_visitors, clock=clock)

@@ -1,0 +1,98 @@
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from assistant.answering import Answering
+from assistant.engine.base_model import BaseModel, load_base_model
+from assistant.engine.live import LiveAssistant, make_bare_release
+from assistant.engine.reply import Sampling
+from assistant.errors import AlreadyAnsweringError
+from assistant.hot_swap import deploy_base
+from feedback_db import conversations, erasure, people
+from feedback_db.database import Database
+from feedback_db.errors import NotFoundError, TurnReplacedError
+from feedback_db.records import Channel, ConversationId, PersonId, TurnId, TurnState
+from tests.auditing import open_audit
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+ANN, TALK = PersonId("ann"), ConversationId("c1")
+
+
+@pytest.fixture(scope="module")
+def base(tiny_base: Path) -> BaseModel:
+    return load_base_model(tiny_base, device="cpu")
+
+
+@pytest.fixture
+def live(base: BaseModel) -> Iterator[LiveAssistant]:
+    with LiveAssistant(base) as assistant:
+        assistant.swap_to(make_bare_release(base))
+        yield assistant
+
+
+@pytest.fixture
+def db(tmp_path: Path, base: BaseModel) -> Iterator[Database]:
+    with Database(tmp_path / "errata.db") as opened:
+        deploy_base(opened, open_audit(opened), base, system_message="You help.", sampling=Sampling(max_tokens=40), now=NOW)
+        with opened.write() as tx:
+            people.add_visitor(tx, ANN, now=NOW)
+            conversations.start_conversation(tx, TALK, person_id=ANN, channel=Channel.WEB, title="Hi", now=NOW)
+        yield opened
+
+
+@pytest.fixture
+def answering(db: Database, live: LiveAssistant) -> Answering:
+    return Answering(db, live, lambda: NOW)
+
+
+def test_an_answer_is_logged_though_nobody_follows_it(db: Database, answering: Answering) -> None:
+    found = answering.ask(TALK, " hi ", person_id=ANN)
+    found.wait()
+    (turn,) = conversations.list_turns(db.read(), TALK)
+    assert (turn.user_message, turn.reply) == ("hi", found.text.strip())
+    assert answering.find(TALK) is None
+
+
+def test_an_answer_under_way_is_found_again_and_is_the_only_one(answering: Answering) -> None:
+    found = answering.ask(TALK, "hi", person_id=ANN)
+    assert answering.find(TALK) is found
+    with pytest.raises(AlreadyAnsweringError):
+        answering.ask(TALK, "hi", person_id=ANN)
+    found.stop()
+    found.wait()
+
+
+def test_a_stopped_answer_keeps_what_it_said(db: Database, answering: Answering) -> None:
+    found = answering.ask(TALK, "hi", person_id=ANN)
+    found.stop()
+    found.wait()
+    (turn,) = conversations.list_turns(db.read(), TALK)
+    assert turn.state is TurnState.STOPPED
+
+
+def test_a_refused_message_leaves_the_way_free(answering: Answering) -> None:
+    with pytest.raises(NotFoundError):
+        answering.ask(TALK, "hi", person_id=PersonId("bob"))
+    answering.ask(TALK, "hi", person_id=ANN).wait()
+
+
+def test_the_last_turn_is_answered_again_as_if_it_had_not_been(db: Database, answering: Answering) -> None:
+    answering.ask(TALK, "hi", person_id=ANN).wait()
+    (first,) = conversations.list_turns(db.read(), TALK)
+    answering.ask(TALK, "hi", person_id=ANN, replaces=first.id).wait()
+    (again,) = conversations.list_turns(db.read(), TALK)
+    assert (again.replaces, again.reply, again.prompt_tokens) == (first.id, first.reply, first.prompt_tokens)
+    with pytest.raises(TurnReplacedError):
+        answering.ask(TALK, "hi", person_id=ANN, replaces=TurnId("no such"))
+
+
+def test_a_conversation_that_is_erased_meanwhile_says_so(db: Database, answering: Answering) -> None:
+    found = answering.ask(TALK, "hi", person_id=ANN)
+    with db.write() as tx:
+        erasure.erase_conversation(tx, TALK, now=NOW)
+    found.wait()
+    assert found.error is None or isinstance(found.error, NotFoundError)
+    with pytest.raises(NotFoundError):
+        conversations.find_conversation(db.read(), TALK, owner=ANN)
