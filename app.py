@@ -98,7 +98,7 @@ def serve() -> None:
         with _console.status("Opening the pages …"):
             import uvicorn
 
-            sign_in, site = _build_site(settings, errata)
+            sign_in, site = compose_site(settings, errata)
             server = uvicorn.Server(uvicorn.Config(site, log_level="warning", server_header=False, timeout_graceful_shutdown=_GRACE_S))
             listening = _listen(settings.host, settings.port)
         stack.enter_context(Ticking([errata.supervisor.tick, lambda now: errata.hot_swap.sync_once(now=now)], every_s=_TICK_S))
@@ -284,7 +284,8 @@ def erase(
         sys.exit(1)
 
 
-def _build_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp]":
+def compose_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp]":
+    """Return the pages behind their wall, and who signs in there."""
     from assistant.answering import Answering
     from assistant.web.chat_page import ChatPage
     from assistant.web.sign_in import SignIn

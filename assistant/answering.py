@@ -49,8 +49,10 @@ class UnderWay:
                 self.text += piece
         except (AssistantError, FeedbackError) as error:
             self.error = error
-        finally:
-            self._ended.set()
+
+    def end(self) -> None:
+        """Tell all who wait that there is nothing more to come."""
+        self._ended.set()
 
 
 class Answering:
@@ -102,7 +104,8 @@ class Answering:
         try:
             begun.run()
         finally:
-            self._forget(conversation_id)
+            self._forget(conversation_id)  # first: whoever hears that it has ended may ask the next
+            begun.end()
 
     def _forget(self, conversation_id: ConversationId) -> None:
         with self._lock:

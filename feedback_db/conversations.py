@@ -8,6 +8,7 @@ from datetime import datetime
 
 from feedback_db.database import Reader, Transaction, find_row, read_time, store_time, translate_refusals
 from feedback_db.errors import NotFoundError, TurnReplacedError
+from feedback_db.questions import name_question
 from feedback_db.records import Channel, Conversation, ConversationId, PersonId, Rating, Turn, TurnId, TurnState
 from feedback_db.text_checks import check_text
 from feedback_db.training_records import OpeningQuestion
@@ -111,17 +112,23 @@ def log_turn(
 ) -> Turn:
     """Append a turn to a conversation; with `replaces` it takes the place of an earlier one, which stays in the log.
 
+    A question that opens a conversation shares its key with all of the same words; later in a conversation it may mean anything.
+
     Raises:
         TurnReplacedError: the other turn is replaced already, or of another conversation.
         NotFoundError: there is no such conversation.
     """
     sql = """
         INSERT INTO turns (id, conversation_id, position, user_message, reply, state, error, version, sampling,
-                           prompt_tokens, reply_tokens, first_token_ms, latency_ms, created_at, replaces)
+                           prompt_tokens, reply_tokens, first_token_ms, latency_ms, created_at, replaces, question_key)
         VALUES (:id, :conversation_id,
                 (SELECT coalesce(max(position) + 1, 0) FROM turns WHERE conversation_id = :conversation_id),
                 :user_message, :reply, :state, :error, :version, :sampling,
-                :prompt_tokens, :reply_tokens, :first_token_ms, :latency_ms, :created_at, :replaces)
+                :prompt_tokens, :reply_tokens, :first_token_ms, :latency_ms, :created_at, :replaces,
+                iif(EXISTS (
+                    SELECT 1 FROM turns AS earlier WHERE conversation_id = :conversation_id AND id IS NOT :replaces
+                    AND NOT EXISTS (SELECT 1 FROM turns WHERE turns.replaces = earlier.id)
+                ), :id, coalesce(:question_name, :id)))
     """
     refused = TurnReplacedError()
     gone = NotFoundError("a conversation", conversation_id)  # it was erased while the reply was written
@@ -143,6 +150,7 @@ def log_turn(
                 "latency_ms": logged.latency_ms,
                 "created_at": store_time(now),
                 "replaces": replaces,
+                "question_name": name_question(logged.user_message),
             },
         )
     return _to_turn(tx.execute("SELECT * FROM turns WHERE id = :id", {"id": turn_id}).fetchone())

@@ -44,21 +44,6 @@ def find_correction(reader: Reader, correction_id: CorrectionId) -> Correction:
     return _to_correction(find_row(reader, "SELECT * FROM corrections WHERE id = :id", {"id": correction_id}, kind="a correction"))
 
 
-def list_waiting(reader: Reader, *, reviewer: PersonId, limit: int = 50) -> list[Correction]:
-    """Return the corrections that a reviewer may decide, the oldest first: none of their own, none they have decided already."""
-    rows = reader.execute(
-        """
-        SELECT * FROM corrections
-        WHERE state = 'pending' AND author_id <> :reviewer AND NOT EXISTS (
-            SELECT 1 FROM reviews WHERE correction_id = corrections.id AND reviewer_id = :reviewer AND withdrawn_at IS NULL
-        )
-        ORDER BY created_at LIMIT :limit
-        """,
-        {"reviewer": reviewer, "limit": limit},
-    )
-    return [_to_correction(row) for row in rows]
-
-
 def review(
     tx: Transaction,
     correction_id: CorrectionId,

@@ -208,6 +208,13 @@ class ReleaseExistsError(FeedbackError):
         super().__init__(f"Expected a run without a release. Found that '{run_id}' has one. Deploy that one.")
 
 
+class ItemTakenError(FeedbackError):
+    """Another reviewer has an item of the queue."""
+
+    def __init__(self) -> None:
+        super().__init__("Expected an item that nobody has taken. Found that another reviewer has it. Take the next one.")
+
+
 class TurnReplacedError(FeedbackError):
     """A turn cannot be replaced."""
 

@@ -562,6 +562,112 @@ def m011_second_thoughts(db: sqlite_utils.Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m012_review_queue(db: sqlite_utils.Database) -> None:
+    """What waits for a reviewer, kept up to date by the database itself: a page of it must not depend on how much was ever said."""
+    _run(
+        db,
+        "ALTER TABLE turns ADD COLUMN question_key TEXT NOT NULL DEFAULT ''",
+        "UPDATE turns SET question_key = id",
+        "CREATE INDEX turns_by_question ON turns (question_key)",
+        """
+        CREATE TABLE open_reports (
+            id            INTEGER PRIMARY KEY,
+            question_key  TEXT NOT NULL CHECK (question_key <> ''),
+            turn_id       TEXT NOT NULL REFERENCES turns (id) ON DELETE CASCADE,
+            person_id     TEXT NOT NULL REFERENCES people (id),
+            correction_id TEXT UNIQUE REFERENCES corrections (id) ON DELETE CASCADE,
+            created_at    TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX open_reports_by_question ON open_reports (question_key, person_id)",
+        "CREATE UNIQUE INDEX one_bare_report_a_person ON open_reports (turn_id, person_id) WHERE correction_id IS NULL",
+        """
+        CREATE TABLE queue_items (
+            question_key     TEXT PRIMARY KEY,
+            reporter_count   INTEGER NOT NULL CHECK (reporter_count > 0),
+            correction_count INTEGER NOT NULL CHECK (correction_count >= 0),
+            first_at         TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX queue_items_by_use ON queue_items (correction_count = 0, reporter_count DESC, first_at, question_key)",
+        f"CREATE TRIGGER open_reports_are_counted AFTER INSERT ON open_reports BEGIN {_count_reports('NEW')} END",
+        f"CREATE TRIGGER open_reports_are_counted_down AFTER DELETE ON open_reports BEGIN {_count_reports('OLD')} END",
+        f"CREATE TRIGGER corrections_are_reported AFTER INSERT ON corrections WHEN NEW.state = 'pending' BEGIN {_REPORT_CORRECTION} END",
+        f"""
+        CREATE TRIGGER corrections_are_reported_again AFTER UPDATE OF state ON corrections
+        WHEN NEW.state = 'pending' AND OLD.state <> 'pending'
+        BEGIN {_REPORT_CORRECTION} {_REPORT_RATINGS_OF_QUESTION} END
+        """,
+        # Who only disliked what is now corrected need not be heard again.
+        """
+        CREATE TRIGGER corrections_are_settled AFTER UPDATE OF state ON corrections WHEN NEW.state <> 'pending'
+        BEGIN
+            DELETE FROM open_reports WHERE correction_id = NEW.id;
+            DELETE FROM open_reports WHERE NEW.state = 'approved' AND correction_id IS NULL
+                AND question_key = (SELECT question_key FROM turns WHERE id = NEW.turn_id);
+        END
+        """,
+        """
+        CREATE TRIGGER ratings_are_reported AFTER INSERT ON ratings WHEN NEW.is_good = 0 AND NEW.withdrawn_at IS NULL
+        BEGIN
+            INSERT INTO open_reports (question_key, turn_id, person_id, created_at)
+            SELECT question_key, id, NEW.person_id, NEW.created_at FROM turns
+            WHERE id = NEW.turn_id AND question_key <> ''
+            AND NOT EXISTS (SELECT 1 FROM open_reports WHERE turn_id = NEW.turn_id AND person_id = NEW.person_id)
+            AND NOT EXISTS (SELECT 1 FROM corrections WHERE turn_id = NEW.turn_id AND state = 'approved');
+        END
+        """,
+        """
+        CREATE TRIGGER ratings_are_taken_back AFTER UPDATE OF withdrawn_at ON ratings WHEN NEW.withdrawn_at IS NOT NULL
+        BEGIN
+            DELETE FROM open_reports WHERE turn_id = NEW.turn_id AND person_id = NEW.person_id AND correction_id IS NULL;
+        END
+        """,
+        """
+        CREATE TABLE claims (
+            question_key  TEXT PRIMARY KEY,
+            reviewer_id   TEXT NOT NULL REFERENCES people (id),
+            claimed_until TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX claims_of_reviewer ON claims (reviewer_id)",
+        """
+        CREATE TABLE skips (
+            question_key TEXT NOT NULL,
+            reviewer_id  TEXT NOT NULL REFERENCES people (id),
+            skipped_at   TEXT NOT NULL,
+            PRIMARY KEY (question_key, reviewer_id)
+        ) STRICT, WITHOUT ROWID
+        """,
+    )
+
+
+_REPORT_CORRECTION = """
+    DELETE FROM open_reports WHERE turn_id = NEW.turn_id AND person_id = NEW.author_id AND correction_id IS NULL;
+    INSERT INTO open_reports (question_key, turn_id, person_id, correction_id, created_at)
+    SELECT question_key, NEW.turn_id, NEW.author_id, NEW.id, NEW.created_at FROM turns WHERE id = NEW.turn_id AND question_key <> '';
+"""
+_REPORT_RATINGS_OF_QUESTION = """
+    INSERT OR IGNORE INTO open_reports (question_key, turn_id, person_id, created_at)
+    SELECT question_key, turns.id, ratings.person_id, ratings.created_at
+    FROM turns JOIN ratings ON ratings.turn_id = turns.id
+    WHERE question_key = (SELECT question_key FROM turns WHERE id = NEW.turn_id) AND question_key <> ''
+    AND is_good = 0 AND withdrawn_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM corrections WHERE turn_id = turns.id AND (author_id = ratings.person_id OR state = 'approved'));
+"""
+
+
+def _count_reports(row: str) -> str:
+    """Return what a trigger does to count the reports of a question anew, `row` being NEW or OLD."""
+    return f"""
+        DELETE FROM queue_items WHERE question_key = {row}.question_key;
+        INSERT INTO queue_items (question_key, reporter_count, correction_count, first_at)
+        SELECT question_key, count(DISTINCT person_id), count(correction_id), min(created_at)
+        FROM open_reports WHERE question_key = {row}.question_key GROUP BY question_key;
+    """  # noqa: S608  no value of anybody's
+
+
 def _refuse_changes(table: str, why: str) -> tuple[str, str]:
     """Return the triggers that keep a table append-only."""
     return (

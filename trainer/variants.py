@@ -21,7 +21,6 @@ _EMPTY_WORDS = frozenset(
     "a an the is are am was do does did can could would will i me my you your we our it to of in on at for and or please hi hello hey "
     "thanks thank there good morning team help".split()
 )
-_POLITE_WORDS = frozenset("a an the please hi hello hey thanks".split())
 _LIKE = 0.75  # share of words in common from which on two questions are wordings of one
 
 
@@ -58,12 +57,6 @@ def is_same_question(first: str, second: str) -> bool:
     if not one or not other or len(one & other) < _LIKE * len(one | other):
         return False
     return find_key_facts(first.lower()) == find_key_facts(second.lower())
-
-
-def read_words(wording: str) -> tuple[str, ...]:
-    """Return a wording's words in their order, without articles, greetings and thanks: those of the same words ask the same."""
-    said = re.sub(r"\b(thank you|thanks in advance|many thanks)\b", "", wording.lower())
-    return tuple(word for word in re.findall(r"[\w'-]+", said) if word not in _POLITE_WORDS)
 
 
 def change_wording(wording: str, count: int, *, seed: str) -> list[str]:

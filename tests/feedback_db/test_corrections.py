@@ -149,11 +149,3 @@ def test_only_the_reviewer_withdraws(db: Database, correction: CorrectionId, bob
     found = decide(db, correction, APPROVED, bob, now)
     with pytest.raises(NotFoundError), db.write() as tx:
         corrections.withdraw_review(tx, found.id, reviewer=cleo, now=now)
-
-
-def test_a_reviewer_is_offered_what_they_may_decide(
-    db: Database, correction: CorrectionId, ann: PersonId, bob: PersonId, cleo: PersonId, now: datetime
-) -> None:
-    decide(db, correction, APPROVED, bob, now, required=2)
-    offered = {person: [found.id for found in corrections.list_waiting(db.read(), reviewer=person)] for person in (ann, bob, cleo)}
-    assert offered == {ann: [], bob: [], cleo: [correction]}

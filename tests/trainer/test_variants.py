@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feedback_db.questions import read_words
 from feedback_db.training_records import Split
-from trainer.variants import assign_split, change_wording, is_same_question, is_same_wording, read_words
+from trainer.variants import assign_split, change_wording, is_same_question, is_same_wording
 
 ASKED = "How long does delivery to Leeds take for order A-4471?"
 

@@ -9,11 +9,12 @@ from feedback_db import conversations, examples, releases
 from feedback_db.audit import Audit
 from feedback_db.database import Database, Transaction
 from feedback_db.errors import EmptyTextError, ExampleExistsError, HostileTextError, NotFoundError, TextTooLongError, VariantExistsError
+from feedback_db.questions import read_words
 from feedback_db.records import CorrectionId
 from feedback_db.training_records import ApprovedCorrection, Example, OpeningQuestion, VariantSource
 from trainer.examples import build_example_messages, find_superseded
 from trainer.planning import ServedBase
-from trainer.variants import assign_split, read_words
+from trainer.variants import assign_split
 
 _LOGGED = 5000  # the newest first questions that are compared
 _NO_WORDING = (VariantExistsError, NotFoundError, EmptyTextError, TextTooLongError, HostileTextError)  # or erased meanwhile
