@@ -65,7 +65,7 @@ def test_the_last_message_is_changed_and_its_reply_written_anew(open_page: Open)
     page.click("[data-do=edit]")
     page.fill("form.rewrite textarea", "hello")
     page.get_by_role("button", name="Send again").click()
-    wait_for(page, f"document.querySelector('.turn[data-turn]') && document.querySelector('.turn').dataset.turn !== '{first}'")
+    expect(page.locator(f".turn[data-turn]:not([data-turn='{first}'])")).to_be_visible()
     expect(page.locator(".by-user .text")).to_have_text("hello")
 
 
