@@ -288,13 +288,26 @@ def compose_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp
     """Return the pages behind their wall, and who signs in there."""
     from assistant.answering import Answering
     from assistant.web.chat_page import ChatPage
+    from assistant.web.review_page import ReviewPage
     from assistant.web.sign_in import SignIn
     from assistant.web.site import build_site
+    from trainer.review_aids import MemoryAids
 
     def clock() -> datetime:
         return datetime.now(UTC)
 
     sign_in = SignIn(errata.db, errata.audit)
+    mounts = ("/review", "/")
+    review_page = ReviewPage(
+        errata.db,
+        errata.audit,
+        sign_in,
+        MemoryAids(errata.db),
+        read_version=lambda: errata.live.status().version,
+        approvals_required=settings.approvals_required,
+        mounts=mounts,
+        clock=clock,
+    )
     chat_page = ChatPage(
         errata.db,
         errata.audit,
@@ -303,10 +316,11 @@ def compose_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp
         sign_in,
         title=settings.title,
         examples=settings.example_questions,
-        mounts=("/",),
+        mounts=mounts,
         clock=clock,
     )
-    return sign_in, build_site({"/": chat_page.build()}, sign_in, welcomes_visitors=settings.welcomes_visitors, clock=clock)
+    pages = {"/review": review_page.build(), "/": chat_page.build()}
+    return sign_in, build_site(pages, sign_in, welcomes_visitors=settings.welcomes_visitors, clock=clock)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -327,6 +341,7 @@ def _greet(settings: Settings, set_up_token: str | None) -> None:
     address = f"http://{shown}:{settings.port}"
     _console.print(Text.assemble(("Errata", "bold"), " is ready. Ctrl-C ends it; a training under way goes on."))
     _console.print(Text.assemble("  Chat            ", (f"{address}/", "cyan")), soft_wrap=True)
+    _console.print(Text.assemble("  Review          ", (f"{address}/review", "cyan")), soft_wrap=True)
     if set_up_token is not None:
         _console.print(Text.assemble("  First account   ", (f"{address}/set-up?token={set_up_token}", "cyan")), soft_wrap=True)
 

@@ -101,6 +101,12 @@ def record_consent(tx: Transaction, conversation_id: ConversationId, *, given: b
     )
 
 
+def has_consent(reader: Reader, conversation_id: ConversationId) -> bool:
+    """Say whether the newest word on training of a conversation, whoever owns it, is yes."""
+    row = reader.execute("SELECT given FROM standing_consents WHERE conversation_id = :id", {"id": conversation_id}).fetchone()
+    return row is not None and bool(row["given"])
+
+
 def log_turn(
     tx: Transaction,
     turn_id: TurnId,
@@ -168,6 +174,26 @@ def find_turn(reader: Reader, turn_id: TurnId, *, owner: PersonId) -> Turn:
     """
     row = find_row(reader, sql, {"id": turn_id, "owner": owner}, kind="a turn")
     return _to_turn(row)
+
+
+def list_context(reader: Reader, turn_id: TurnId) -> list[Turn]:
+    """Return a turn of anybody's, last, and what was said before it, for reviewers; turns replaced by then are left out.
+
+    Raises:
+        NotFoundError: there is no such turn.
+    """
+    rows = reader.execute(
+        """
+        SELECT turns.* FROM turns JOIN turns AS wanted ON wanted.conversation_id = turns.conversation_id
+        WHERE wanted.id = :id AND turns.position <= wanted.position AND NOT EXISTS (
+            SELECT 1 FROM turns AS newer WHERE newer.replaces = turns.id AND newer.position <= wanted.position
+        ) ORDER BY turns.position
+        """,
+        {"id": turn_id},
+    ).fetchall()
+    if not rows:
+        raise NotFoundError("a turn", turn_id)
+    return [_to_turn(row) for row in rows]
 
 
 def list_turns(reader: Reader, conversation_id: ConversationId) -> list[Turn]:

@@ -1,6 +1,7 @@
 """Corrections and their reviews: what somebody says the right reply would have been, and who else agrees."""
 
 import sqlite3
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from feedback_db.database import Reader, Transaction, find_row, read_optional_time, read_time, store_time, translate_refusals
@@ -42,6 +43,61 @@ def find_correction(reader: Reader, correction_id: CorrectionId) -> Correction:
         NotFoundError: there is none of this id.
     """
     return _to_correction(find_row(reader, "SELECT * FROM corrections WHERE id = :id", {"id": correction_id}, kind="a correction"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorRecord:
+    """How many of a person's corrections were approved and rejected."""
+
+    approved: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A correction that was decided, with its question, the reply that it corrects, and the last review of it."""
+
+    correction: Correction
+    question: str
+    reply: str
+    final_reply: str | None
+    note: str
+    decided_at: datetime
+
+
+def read_author_record(reader: Reader, author: PersonId) -> AuthorRecord:
+    """Return what became of a person's corrections so far."""
+    rows = reader.execute(
+        "SELECT state, count(*) AS number FROM corrections WHERE author_id = :author AND state <> 'pending' GROUP BY state",
+        {"author": author},
+    )
+    found = {row["state"]: row["number"] for row in rows}
+    return AuthorRecord(approved=found.get("approved", 0), rejected=found.get("rejected", 0))
+
+
+def list_decided(reader: Reader, state: CorrectionState, *, limit: int = 50) -> list[Decided]:
+    """Return the corrections of a state other than pending, the newest first."""
+    rows = reader.execute(
+        """
+        SELECT corrections.*, user_message, reply, final_reply, note, reviews.created_at AS decided_at
+        FROM corrections JOIN turns ON turns.id = turn_id JOIN reviews ON reviews.id = (
+            SELECT max(id) FROM reviews AS one WHERE one.correction_id = corrections.id AND withdrawn_at IS NULL
+        )
+        WHERE corrections.state = :state ORDER BY corrections.created_at DESC LIMIT :limit
+        """,
+        {"state": state, "limit": limit},
+    )
+    return [
+        Decided(
+            correction=_to_correction(row),
+            question=row["user_message"],
+            reply=row["reply"],
+            final_reply=row["final_reply"],
+            note=row["note"],
+            decided_at=read_time(row["decided_at"]),
+        )
+        for row in rows
+    ]
 
 
 def review(
@@ -90,6 +146,19 @@ def find_review(reader: Reader, review_id: ReviewId) -> Review:
         NotFoundError: there is none of this id.
     """
     return _to_review(find_row(reader, "SELECT * FROM reviews WHERE id = :id", {"id": review_id}, kind="a review"))
+
+
+def list_last_decision(reader: Reader, *, reviewer: PersonId, now: datetime) -> list[Review]:
+    """Return the reviews of a reviewer's last decision that may be withdrawn still: one, or those of all who reported the same."""
+    rows = reader.execute(
+        """
+        SELECT * FROM reviews WHERE reviewer_id = :reviewer AND withdrawn_at IS NULL AND created_at > :since AND created_at = (
+            SELECT max(created_at) FROM reviews WHERE reviewer_id = :reviewer AND withdrawn_at IS NULL
+        ) ORDER BY id
+        """,
+        {"reviewer": reviewer, "since": store_time(now - WITHDRAWAL_TIME)},
+    )
+    return [_to_review(row) for row in rows]
 
 
 def withdraw_review(tx: Transaction, review_id: ReviewId, *, reviewer: PersonId, now: datetime) -> None:

@@ -116,6 +116,32 @@ def retire(tx: Transaction, example_id: ExampleId, *, superseded_by: ExampleId, 
         )
 
 
+def retire_by_person(tx: Transaction, example_id: ExampleId, *, person_id: PersonId, now: datetime) -> None:
+    """Take an example out of training because a person says so; one that is out already stays as it is.
+
+    Raises:
+        NotFoundError: there is no such example.
+    """
+    find_example(tx, example_id)
+    tx.execute(
+        "INSERT OR IGNORE INTO retirements (example_id, person_id, retired_at) VALUES (:id, :person_id, :now)",
+        {"id": example_id, "person_id": person_id, "now": store_time(now)},
+    )
+
+
+def search_examples(reader: Reader, words: str, *, limit: int = 50) -> list[Example]:
+    """Return the examples that may be trained now and hold these words in their question or reply, the newest first."""
+    rows = reader.execute(
+        f"""
+        {_WITH_OBSTACLE} WHERE obstacle IS NULL
+        AND (:words = '' OR instr(lower(json_extract(messages, '$[#-1].content')), lower(:words)) OR instr(lower(reply), lower(:words)))
+        ORDER BY examples.created_at DESC, examples.correction_id LIMIT :limit
+        """,
+        {"words": words.strip(), "limit": limit},
+    )
+    return [_to_example(row) for row in rows]
+
+
 def find_example(reader: Reader, example_id: ExampleId) -> Example:
     """Return an example.
 

@@ -57,6 +57,18 @@ def list_golden(reader: Reader, *, is_retired_too: bool = False) -> list[GoldenI
     return [_to_item(row) for row in rows]
 
 
+def search_golden(reader: Reader, words: str, *, limit: int = 50) -> list[GoldenItem]:
+    """Return the items in force that hold these words, the newest first."""
+    rows = reader.execute(
+        """
+        SELECT * FROM golden_items WHERE retired_at IS NULL
+        AND (:words = '' OR instr(lower(question), lower(:words)) OR instr(lower(reply), lower(:words))) ORDER BY id DESC LIMIT :limit
+        """,
+        {"words": words.strip(), "limit": limit},
+    )
+    return [_to_item(row) for row in rows]
+
+
 def _to_item(row: sqlite3.Row) -> GoldenItem:
     return GoldenItem(
         id=GoldenId(row["id"]),

@@ -643,6 +643,41 @@ def m012_review_queue(db: sqlite_utils.Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m013_retirements(db: sqlite_utils.Database) -> None:
+    """Examples that a person has taken out of training, without another one that contradicts them."""
+    _run(
+        db,
+        """
+        CREATE TABLE retirements (
+            example_id TEXT PRIMARY KEY REFERENCES examples (correction_id) ON DELETE CASCADE,
+            person_id  TEXT NOT NULL REFERENCES people (id),
+            retired_at TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX corrections_by_state ON corrections (state, created_at DESC)",
+        "CREATE INDEX corrections_of_author ON corrections (author_id, state)",
+        "CREATE INDEX reviews_of_reviewer ON reviews (reviewer_id, created_at DESC)",
+        "DROP VIEW trainability",
+        """
+        CREATE VIEW trainability AS
+        SELECT corrections.id AS example_id, CASE
+            WHEN corrections.state = 'rejected' THEN 'rejected'
+            WHEN corrections.state = 'pending' THEN iif(
+                EXISTS (SELECT 1 FROM reviews WHERE correction_id = corrections.id AND withdrawn_at IS NOT NULL), 'withdrawn', 'pending'
+            )
+            WHEN examples.correction_id IS NULL THEN 'missing'
+            WHEN examples.retired_at IS NOT NULL OR retirements.example_id IS NOT NULL THEN 'retired'
+            WHEN given IS NOT 1 THEN 'unconsented'
+        END AS obstacle
+        FROM corrections
+        LEFT JOIN examples ON examples.correction_id = corrections.id
+        LEFT JOIN retirements ON retirements.example_id = examples.correction_id
+        LEFT JOIN standing_consents ON standing_consents.conversation_id = examples.conversation_id
+        """,
+    )
+
+
 _REPORT_CORRECTION = """
     DELETE FROM open_reports WHERE turn_id = NEW.turn_id AND person_id = NEW.author_id AND correction_id IS NULL;
     INSERT INTO open_reports (question_key, turn_id, person_id, correction_id, created_at)

@@ -99,6 +99,14 @@ def count_accounts(reader: Reader) -> int:
     return int(row[0])
 
 
+def count_reviewers(reader: Reader) -> int:
+    """Return how many accounts may review."""
+    row = reader.execute(
+        "SELECT count(*) FROM people WHERE kind = 'account' AND role <> 'end_user' AND disabled_at IS NULL AND erased_at IS NULL"
+    ).fetchone()
+    return int(row[0])
+
+
 def _insert(
     tx: Transaction, person_id: PersonId, kind: PersonKind, name: str, role: Role, password_hash: str | None, now: datetime
 ) -> None:

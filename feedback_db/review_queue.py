@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import NewType
 
 from feedback_db import corrections
-from feedback_db.database import Reader, Transaction, read_time, store_time
+from feedback_db.database import Reader, Transaction, find_row, read_time, store_time
 from feedback_db.errors import ItemTakenError, NotFoundError
 from feedback_db.records import Correction, CorrectionId, Decision, PersonId, Review, TurnId
 
@@ -76,6 +76,30 @@ def list_items(reader: Reader, *, reviewer: PersonId, now: datetime, limit: int 
         if len(found) < limit:
             found += reader.execute(_LIST, {**told, "is_skipped": is_skipped, "limit": limit - len(found)})
     return [_to_item(row) for row in found]
+
+
+def find_item(reader: Reader, question_key: QuestionKey) -> QueueItem:
+    """Return an item.
+
+    Raises:
+        NotFoundError: nobody reports this question any more.
+    """
+    sql = """
+        SELECT queue_items.*, (
+            SELECT user_message FROM open_reports JOIN turns ON turns.id = turn_id
+            WHERE open_reports.question_key = queue_items.question_key ORDER BY open_reports.id LIMIT 1
+        ) AS question FROM queue_items WHERE question_key = :key
+    """
+    return _to_item(find_row(reader, sql, {"key": question_key}, kind="an item of the queue"))
+
+
+def find_key(reader: Reader, turn_id: TurnId) -> QuestionKey:
+    """Return the key of the question that a turn asks.
+
+    Raises:
+        NotFoundError: there is no such turn.
+    """
+    return QuestionKey(find_row(reader, "SELECT question_key FROM turns WHERE id = :id", {"id": turn_id}, kind="a turn")["question_key"])
 
 
 def count_items(reader: Reader) -> int:

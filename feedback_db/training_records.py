@@ -251,3 +251,21 @@ class ScheduleStatus:
     reasons: tuple[str, ...]
     next_look_at: datetime | None
     updated_at: datetime
+
+
+class Relation(StrEnum):
+    """What another text has to do with the reply at hand."""
+
+    SAME = "same"  # answers the same question, and says the same
+    CONTRADICTS = "contradicts"  # answers the same question, and both cannot be right
+    OLD_FACT = "old_fact"  # states what the wrong reply states, and the right one does not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Related:
+    """An example in force or a golden item (`id` says which) that has to do with the reply at hand."""
+
+    id: ExampleId | GoldenId
+    question: str
+    reply: str
+    relation: Relation

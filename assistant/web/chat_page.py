@@ -18,6 +18,7 @@ from assistant.chat import MAX_MESSAGE_CHARS
 from assistant.engine.live import LiveAssistant
 from assistant.errors import AssistantError
 from assistant.web import chat_view
+from assistant.web.events import read_flag, read_text
 from assistant.web.roles import requires
 from assistant.web.sign_in import SignIn
 from feedback_db import conversations, corrections, erasure, fixes
@@ -116,7 +117,7 @@ class ChatPage:
 
     @requires(Role.END_USER)
     async def _load_named(self, person: Person, event: gr.EventData) -> AsyncGenerator[_Shown, None]:
-        async for shown in self._open(person, _read_text(event, "id")):
+        async for shown in self._open(person, read_text(event, "id")):
             yield shown
 
     async def _open(self, person: Person, conversation: str) -> AsyncGenerator[_Shown, None]:
@@ -138,7 +139,7 @@ class ChatPage:
 
     @requires(Role.END_USER)
     async def _send_example(self, person: Person, conversation: str, consent: bool, event: gr.EventData) -> AsyncGenerator[_Shown, None]:
-        async for shown in self._ask(person, _read_text(event, "message"), conversation, consent):
+        async for shown in self._ask(person, read_text(event, "message"), conversation, consent):
             yield shown
 
     async def _ask(self, person: Person, message: str, conversation: str, consent: bool) -> AsyncGenerator[_Shown, None]:
@@ -171,12 +172,12 @@ class ChatPage:
 
     @requires(Role.END_USER)
     async def _retry(self, person: Person, conversation: str, event: gr.EventData) -> AsyncGenerator[_Shown, None]:
-        async for shown in self._ask_again(person, conversation, _read_text(event, "turn"), None):
+        async for shown in self._ask_again(person, conversation, read_text(event, "turn"), None):
             yield shown
 
     @requires(Role.END_USER)
     async def _rewrite(self, person: Person, conversation: str, event: gr.EventData) -> AsyncGenerator[_Shown, None]:
-        async for shown in self._ask_again(person, conversation, _read_text(event, "turn"), _read_text(event, "message")):
+        async for shown in self._ask_again(person, conversation, read_text(event, "turn"), read_text(event, "message")):
             yield shown
 
     async def _ask_again(self, person: Person, conversation: str, turn: str, message: str | None) -> AsyncGenerator[_Shown, None]:
@@ -228,8 +229,8 @@ class ChatPage:
     @requires(Role.END_USER)
     def _rate(self, person: Person, conversation: str, event: gr.EventData) -> _Shown:
         def rate(conversation_id: ConversationId) -> None:
-            turn = self._check_turn(person, conversation_id, _read_text(event, "turn"))
-            value, now = _read_text(event, "value"), self.clock()
+            turn = self._check_turn(person, conversation_id, read_text(event, "turn"))
+            value, now = read_text(event, "value"), self.clock()
             with self._db.write() as tx:
                 if value in {"good", "bad"}:
                     conversations.rate(tx, turn, person_id=person.id, is_good=value == "good", reason="", comment="", now=now)
@@ -242,12 +243,12 @@ class ChatPage:
     def _correct(self, person: Person, conversation: str, event: gr.EventData) -> _Shown:
         def correct(conversation_id: ConversationId) -> None:
             turn = conversations.find_turn(
-                self._db.read(), self._check_turn(person, conversation_id, _read_text(event, "turn")), owner=person.id
+                self._db.read(), self._check_turn(person, conversation_id, read_text(event, "turn")), owner=person.id
             )
-            reply, reason, comment = (_read_text(event, key) for key in ("reply", "reason", "comment"))
+            reply, reason, comment = (read_text(event, key) for key in ("reply", "reason", "comment"))
             now, is_changed = self.clock(), reply.strip() != turn.reply.strip()
             with self._db.write() as tx:
-                if _read_flag(event, "consent"):
+                if read_flag(event, "consent"):
                     conversations.record_consent(tx, conversation_id, given=True, wording=_CONSENT, now=now)
                 if reason in chat_view.REASONS or comment.strip() or is_changed:
                     reason = reason if reason in chat_view.REASONS else ""
@@ -263,11 +264,11 @@ class ChatPage:
     def _vote(self, person: Person, conversation: str, event: gr.EventData) -> _Shown:
         def vote(conversation_id: ConversationId) -> None:
             told = fixes.list_fixes(self._db.read(), conversation_id, author=person.id, served=self._live.status().version)
-            wanted = _read_text(event, "correction")
+            wanted = read_text(event, "correction")
             found = next((fix for fix in told if fix.correction_id == wanted and fix.fixed_in is not None), None)
             if found is None or found.fixed_in is None:
                 raise NotFoundError("a correction that went live", wanted)
-            is_better, now = _read_text(event, "value") == "better", self.clock()
+            is_better, now = read_text(event, "value") == "better", self.clock()
             with self._db.write() as tx:
                 fixes.vote(tx, found.correction_id, author=person.id, version=found.fixed_in, is_better=is_better, now=now)
 
@@ -277,8 +278,8 @@ class ChatPage:
     def _rename(self, person: Person, conversation: str, search: str, event: gr.EventData) -> _Shown:
         def rename(_: ConversationId) -> None:
             with self._db.write() as tx:
-                title = _read_text(event, "title")
-                conversations.rename_conversation(tx, ConversationId(_read_text(event, "id")), owner=person.id, title=title)
+                title = read_text(event, "title")
+                conversations.rename_conversation(tx, ConversationId(read_text(event, "id")), owner=person.id, title=title)
 
         try:
             rename(ConversationId(conversation))
@@ -289,7 +290,7 @@ class ChatPage:
     @requires(Role.END_USER)
     def _erase(self, person: Person, conversation: str, search: str, event: gr.EventData) -> _Shown:
         try:
-            erased = self._check(person, _read_text(event, "id"))
+            erased = self._check(person, read_text(event, "id"))
         except NotFoundError:
             return self._show(person, None)
         found = self._answering.find(erased)
@@ -373,18 +374,6 @@ class ChatPage:
             has_consent=consent,
             is_answering=under_way is not None,
         )
-
-
-def _read_text(event: gr.EventData, key: str) -> str:
-    """Return a text that an event tells, "" where it tells none; a browser can send anything."""
-    told = event._data
-    found = told.get(key) if isinstance(told, dict) else None
-    return found if isinstance(found, str) else ""
-
-
-def _read_flag(event: gr.EventData, key: str) -> bool:
-    told = event._data
-    return isinstance(told, dict) and told.get(key) is True
 
 
 def _read(name: str) -> str:

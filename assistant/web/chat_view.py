@@ -19,7 +19,7 @@ REASONS = {
     "missed": "Not what I asked",
     "tone": "Tone",
 }
-_templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 _PAGES = {"/review": ("Review", Role.REVIEWER), "/admin": ("Admin", Role.ADMIN)}
 _SENTENCES = {
     CorrectionState.PENDING: "Thank you. A reviewer will look at your correction.",
@@ -65,7 +65,7 @@ class _Pending:
 def render_header(title: str, person: Person, *, version: int | None, mounts: Sequence[str], has_side: bool) -> str:
     """Return the top of a page: its title, the version that answers, the way to the other pages of one's role, signing in and out."""
     pages = [(path, name) for path, (name, role) in _PAGES.items() if path in mounts and person.role.includes(role)]
-    return _templates.get_template("header.html.jinja").render(title=title, person=person, version=version, pages=pages, has_side=has_side)
+    return templates.get_template("header.html.jinja").render(title=title, person=person, version=version, pages=pages, has_side=has_side)
 
 
 def render_log(
@@ -91,7 +91,7 @@ def render_pending(message: str, text: str) -> str:
 
 def render_conversations(conversations: Sequence[Conversation], *, shown: ConversationId | None, search: str) -> str:
     """Return the list of a person's conversations."""
-    return _templates.get_template("conversation_list.html.jinja").render(conversations=conversations, shown=shown, search=search)
+    return templates.get_template("conversation_list.html.jinja").render(conversations=conversations, shown=shown, search=search)
 
 
 def render_notice(sentence: str) -> str:
@@ -99,9 +99,14 @@ def render_notice(sentence: str) -> str:
     return str(Markup('<p class="problem" role="alert">{}</p>').format(sentence)) if sentence else ""
 
 
+def render_hint(sentence: str) -> str:
+    """Return a sentence that somebody may want to know, "" for none."""
+    return str(Markup('<p class="hint" role="status">{}</p>').format(sentence)) if sentence else ""
+
+
 def _render_log(**told: object) -> str:
     found: Mapping[str, object] = {"reasons": REASONS.items(), "most_chars": MAX_MESSAGE_CHARS, **told}
-    return _templates.get_template("chat_log.html.jinja").render(found)
+    return templates.get_template("chat_log.html.jinja").render(found)
 
 
 def _say(turn: Turn, rating: Rating | None, fixes: Sequence[Fix], *, is_last: bool) -> _Said:

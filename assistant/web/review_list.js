@@ -1,0 +1,10 @@
+// The list beside what is reviewed: tells the page what is opened or retired.
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-do]')
+  if (button?.dataset.do === 'open') {
+    document.querySelector('#layout').classList.remove('side-open')
+    trigger('open', {id: button.dataset.id})
+  } else if (button?.dataset.do === 'retire') {
+    trigger('retire', {id: button.dataset.id})
+  }
+})
