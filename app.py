@@ -287,17 +287,29 @@ def erase(
 def compose_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp]":
     """Return the pages behind their wall, and who signs in there."""
     from assistant.answering import Answering
+    from assistant.web.admin_page import AdminPage
     from assistant.web.chat_page import ChatPage
     from assistant.web.review_page import ReviewPage
     from assistant.web.sign_in import SignIn
     from assistant.web.site import build_site
+    from trainer.operations import Operations
     from trainer.review_aids import MemoryAids
 
     def clock() -> datetime:
         return datetime.now(UTC)
 
     sign_in = SignIn(errata.db, errata.audit)
-    mounts = ("/review", "/")
+    mounts = ("/admin", "/review", "/")
+    admin_page = AdminPage(
+        errata.db,
+        errata.audit,
+        sign_in,
+        Operations(settings, errata.db, errata.audit),
+        gpu=str(errata.live.base.device) if errata.live.base.device.type == "cuda" else None,
+        read_version=lambda: errata.live.status().version,
+        mounts=mounts,
+        clock=clock,
+    )
     review_page = ReviewPage(
         errata.db,
         errata.audit,
@@ -319,7 +331,7 @@ def compose_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp
         mounts=mounts,
         clock=clock,
     )
-    pages = {"/review": review_page.build(), "/": chat_page.build()}
+    pages = {"/admin": admin_page.build(), "/review": review_page.build(), "/": chat_page.build()}
     return sign_in, build_site(pages, sign_in, welcomes_visitors=settings.welcomes_visitors, clock=clock)
 
 
@@ -341,6 +353,7 @@ def _greet(settings: Settings, set_up_token: str | None) -> None:
     address = f"http://{shown}:{settings.port}"
     _console.print(Text.assemble(("Errata", "bold"), " is ready. Ctrl-C ends it; a training under way goes on."))
     _console.print(Text.assemble("  Chat            ", (f"{address}/", "cyan")), soft_wrap=True)
+    _console.print(Text.assemble("  Admin           ", (f"{address}/admin", "cyan")), soft_wrap=True)
     _console.print(Text.assemble("  Review          ", (f"{address}/review", "cyan")), soft_wrap=True)
     if set_up_token is not None:
         _console.print(Text.assemble("  First account   ", (f"{address}/set-up?token={set_up_token}", "cyan")), soft_wrap=True)

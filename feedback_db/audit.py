@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from feedback_db.database import Database, Reader, Transaction, store_time
+from feedback_db.database import Database, Reader, Transaction, read_time, store_time
 from feedback_db.errors import AuditBrokenError
 from feedback_db.files import sync_path, write_whole
 from feedback_db.records import PersonId
@@ -28,6 +28,32 @@ class ChainFault:
 
     number: int
     what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    """One thing that somebody did; `actor_id` None is the program itself."""
+
+    number: int
+    happened_at: datetime
+    actor_id: PersonId | None
+    action: str
+    subject: str
+
+
+def list_newest(reader: Reader, *, limit: int = 50) -> list[AuditRow]:
+    """Return what was done last, the newest first."""
+    rows = reader.execute("SELECT * FROM audit ORDER BY number DESC LIMIT :limit", {"limit": limit})
+    return [
+        AuditRow(
+            number=row["number"],
+            happened_at=read_time(row["happened_at"]),
+            actor_id=row["actor_id"],
+            action=row["action"],
+            subject=row["subject"],
+        )
+        for row in rows
+    ]
 
 
 class Audit:

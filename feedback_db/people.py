@@ -99,6 +99,12 @@ def count_accounts(reader: Reader) -> int:
     return int(row[0])
 
 
+def list_accounts(reader: Reader) -> list[Person]:
+    """Return the accounts, by name."""
+    rows = reader.execute("SELECT * FROM people WHERE kind = 'account' AND erased_at IS NULL ORDER BY name COLLATE NOCASE")
+    return [_to_person(row) for row in rows]
+
+
 def count_reviewers(reader: Reader) -> int:
     """Return how many accounts may review."""
     row = reader.execute(

@@ -44,6 +44,12 @@ def list_open(reader: Reader) -> list[Request]:
     return [_to_request(row) for row in reader.execute("SELECT * FROM requests WHERE handled_at IS NULL ORDER BY id")]
 
 
+def find_newest_answer(reader: Reader) -> Request | None:
+    """Return the request that was answered last, None before the first."""
+    row = reader.execute("SELECT * FROM requests WHERE handled_at IS NOT NULL ORDER BY handled_at DESC, id DESC LIMIT 1").fetchone()
+    return None if row is None else _to_request(row)
+
+
 def handle(tx: Transaction, request_id: RequestId, *, outcome: str, now: datetime) -> Request:
     """Close a request with a sentence that says what became of it.
 

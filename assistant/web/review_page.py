@@ -105,8 +105,9 @@ class ReviewPage:
                 with gr.Column(elem_id="main"):
                     self._notice = gr.HTML(elem_id="notice")
                     self._item = gr.HTML(elem_id="item", js_on_load=_read("review_item.js"))
+                    self._badges = gr.HTML(elem_id="badges")
                     with gr.Column(elem_id="decide", visible=False) as self._decide:
-                        self._difference = gr.HTML(elem_id="difference")
+                        self._difference = gr.HTML(elem_id="difference", js_on_load=_read("difference.js"))
                         self._reply = gr.Textbox(label="What shall be learned", lines=4, max_lines=12, elem_id="reply")
                         self._related = gr.HTML(elem_id="related", js_on_load=_read("related.js"))
                         self._wordings = gr.Textbox(
@@ -132,7 +133,7 @@ class ReviewPage:
 
     def _listen(self, page: gr.Blocks) -> None:
         everything = [
-            *(self._header, self._state, self._search, self._queue, self._notice, self._item, self._decide, self._difference),
+            *(self._header, self._state, self._search, self._queue, self._notice, self._item, self._badges, self._decide, self._difference),
             *(self._reply, self._related, self._wordings, self._note, self._golden, self._golden_question, self._golden_reply),
             *(self._key, self._chosen, self._marked, self._approve),
         ]
@@ -144,7 +145,7 @@ class ReviewPage:
         self._queue.open(self._open_named, None, **quiet)
         self._queue.retire(self._retire, [self._state, self._search], **quiet)
         self._item.choose(self._choose, self._key, **quiet)
-        self._reply.input(self._compare, [self._key, self._chosen, self._reply], trigger_mode="always_last", **quiet)
+        self._difference.compare(self._compare, [self._key, self._chosen], trigger_mode="always_last", **quiet)
         self._related.mark(self._mark, None, **quiet)
         self._approve.click(self._approve_item, told, **quiet)
         self._reject.click(self._reject_item, told, **quiet)
@@ -181,12 +182,16 @@ class ReviewPage:
             return self._complain(refused)
 
     @requires(Role.REVIEWER)
-    def _compare(self, person: Person, key: str, chosen: str, reply: str) -> _Shown:
+    def _compare(self, person: Person, key: str, chosen: str, event: gr.EventData) -> _Shown:
         try:
             opened = self._find_opened(person, QuestionKey(key or ""), CorrectionId(chosen or ""))
         except FeedbackError as refused:
             return self._complain(refused)
-        return {self._difference: review_view.render_difference(opened.turn.reply, reply or "")}
+        reply = read_text(event, "reply")
+        return {
+            self._difference: review_view.render_difference(opened.turn.reply, reply),
+            self._badges: review_view.render_badges(self._list_badges(opened, reply, self._list_related(opened, reply))),
+        }
 
     @requires(Role.REVIEWER)
     def _mark(self, person: Person, event: gr.EventData) -> _Shown:  # noqa: ARG002  the role is what matters
@@ -367,18 +372,17 @@ class ReviewPage:
             self._marked: "",
         }
         if key is None:
-            return shown | {self._item: review_view.render_item(None, [], [], [], [], chosen=None, opened_at=now), self._chosen: ""}
+            return shown | {self._item: review_view.render_nothing(), self._badges: "", self._chosen: ""}
         opened = self._find_opened(person, key, chosen)
         reply = opened.turn.reply if opened.chosen is None else opened.chosen.corrected_reply
-        related = self._aids.list_related(opened.turn.user_message, opened.turn.reply, reply) if opened.chosen is not None else []
+        related = self._list_related(opened, reply)
         wordings = self._aids.list_wordings(opened.turn.user_message) if len(opened.context) == 1 else []
         chosen_id = None if opened.chosen is None else opened.chosen.id
-        badges = self._list_badges(opened, reply, related)
-        item = review_view.render_item(
-            opened.item, opened.context, opened.reports, opened.proposals, badges, chosen=chosen_id, opened_at=now
-        )
         return shown | {
-            self._item: item,
+            self._item: review_view.render_item(
+                opened.item, opened.context, opened.reports, opened.proposals, chosen=chosen_id, opened_at=now
+            ),
+            self._badges: review_view.render_badges(self._list_badges(opened, reply, related)),
             self._chosen: chosen_id or "",
             self._reply: reply,
             self._difference: review_view.render_difference(opened.turn.reply, reply),
@@ -386,6 +390,11 @@ class ReviewPage:
             self._wordings: "\n".join(wordings),
             self._approve: gr.update(value="Approve (A)" if opened.chosen is not None else "Send for review (A)"),
         }
+
+    def _list_related(self, opened: _Opened, reply: str) -> Sequence[Related]:
+        if opened.chosen is None:
+            return []
+        return self._aids.list_related(opened.turn.user_message, opened.turn.reply, reply)
 
     def _list_badges(self, opened: _Opened, reply: str, related: Sequence[Related]) -> list[review_view.Badge]:
         reader = self._db.read()
@@ -399,12 +408,12 @@ class ReviewPage:
             return self._show_next(person)
         with self._db.write() as tx:
             review_queue.release_claims(tx, reviewer=person.id)
-        empty = review_view.render_item(None, [], [], [], [], chosen=None, opened_at=self.clock())
         return {
             self._state: state,
             self._search: gr.update(visible=state in {_EXAMPLES, _GOLDEN}),
             self._queue: self._render_list(state, search),
-            self._item: empty if state in {_APPROVED, _REJECTED} else "",
+            self._item: "",
+            self._badges: "",
             self._decide: gr.update(visible=False),
             self._golden: gr.update(visible=state == _GOLDEN),
             self._key: "",

@@ -20,8 +20,8 @@ _RELATIONS = {
     Relation.OLD_FACT: "Says the old fact, too:",
     Relation.SAME: "Says this already:",
 }
-EMPTY = "Nothing waits for you"
-EMPTY_WORDS = "Corrections and bad ratings appear here, the most useful first. What you wrote yourself waits for somebody else."
+_EMPTY = "Nothing waits for you"
+_EMPTY_WORDS = "Corrections and bad ratings appear here, the most useful first. What you wrote yourself waits for somebody else."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,28 +88,35 @@ def render_golden(found: Sequence[GoldenItem]) -> str:
     return _render_list("Golden set", lines, "No golden item says that.")
 
 
+def render_nothing() -> str:
+    """Return what is shown where nothing waits."""
+    return templates.get_template("review_item.html.jinja").render(item=None, title=_EMPTY, words=_EMPTY_WORDS)
+
+
 def render_item(
-    item: QueueItem | None,
+    item: QueueItem,
     context: Sequence[Turn],
     reports: Sequence[OpenReport],
     proposals: Sequence[Correction],
-    badges: Sequence[Badge],
     *,
     chosen: CorrectionId | None,
     opened_at: datetime,
 ) -> str:
-    """Return the question under review with its conversation, what people say of it, and what they propose; None for nothing."""
+    """Return the question under review with its conversation, what people say of it, and what they propose."""
     comments = [" · ".join(filter(None, (REASONS.get(report.reason, ""), report.comment))) for report in reports]
     return templates.get_template("review_item.html.jinja").render(
         item=item,
-        title=EMPTY,
-        words=EMPTY_WORDS,
         opened_at=int(opened_at.timestamp()),
         context=[{"message": turn.user_message, "html": render_markdown(turn.reply), "version": turn.version} for turn in context],
         comments=[comment for comment in comments if comment],
         proposals=[{"id": one.id, "text": one.corrected_reply, "is_chosen": one.id == chosen} for one in proposals],
-        badges=badges,
     )
+
+
+def render_badges(badges: Sequence[Badge]) -> str:
+    """Return what a reviewer should know before deciding."""
+    lines = Markup("").join(Markup('<span class="badge {}">{}</span>').format(badge.kind, badge.sentence) for badge in badges)
+    return str(Markup('<p class="badges">{}</p>').format(lines)) if badges else ""
 
 
 def render_difference(before: str, after: str) -> str:

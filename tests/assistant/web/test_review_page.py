@@ -151,7 +151,16 @@ def test_the_next_question_is_shown_with_its_conversation_and_difference(db: Dat
     assert "how long is the warranty" in shown["item"]
     assert "<del>3</del><ins>5</ins>" in shown["difference"]
     assert shown["reply"] == "It is 5 years."
-    assert "author&#39;s first" in shown["item"]
+    assert "author&#39;s first" in shown["badges"]
+
+
+def test_an_edit_is_compared_and_checked_while_it_is_typed(db: Database, bob: TestClient, config: dict[str, Any]) -> None:
+    ask(db, "ann", "how long", corrected="It is 5 years.")
+    shown = load(bob, config).shown
+    edited = {"reply": "It is 6 years. Ask ann@example.org."}
+    after = call(bob, config, "_compare", [shown["key"], shown["chosen"]], event=edited, mount=MOUNT).shown
+    assert "<ins>6</ins>" in after["difference"]
+    assert "possible e-mail address" in after["badges"]
 
 
 def test_an_approval_with_an_edit_and_wordings_is_learned_and_the_next_comes(
@@ -244,7 +253,7 @@ def test_what_contradicts_is_shown_and_retired_with_the_approval(db: Database, b
     aids.related = [Related(id=item.id, question="how long", reply="It is 3 years.", relation=Relation.CONTRADICTS)]
     ask(db, "ann", "how long", corrected="It is 5 years.")
     shown = load(bob, config).shown
-    assert "contradicts what is approved" in shown["item"]
+    assert "contradicts what is approved" in shown["badges"]
     assert f'value="golden {item.id}"' in shown["related"]
     marked = call(bob, config, "_mark", [], event={"ids": [f"golden {item.id}", "golden x", 7]}, mount=MOUNT).shown["marked"]
     decide(bob, config, "_approve_item", shown, marked=marked)
@@ -288,5 +297,5 @@ def test_hostile_text_is_marked_and_is_only_text(db: Database, bob: TestClient, 
     shown = load(bob, config).shown
     for name in ("item", "queue", "difference"):
         assert "<img" not in shown[name]
-    assert "possible e-mail address" in shown["item"]
-    assert "possible phone number" in shown["item"]
+    assert "possible e-mail address" in shown["badges"]
+    assert "possible phone number" in shown["badges"]

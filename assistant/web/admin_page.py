@@ -1,0 +1,325 @@
+"""The admin page: what is live and why, training by hand, runs and their reports, promotion and rollback, people, the audit, health."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import gradio as gr
+
+from assistant.errors import AssistantError
+from assistant.web import admin_view, chat_view
+from assistant.web.events import read_text
+from assistant.web.passwords import hash_password
+from assistant.web.roles import requires
+from assistant.web.sign_in import SignIn
+from feedback_db import examples, people, releases, requests, runs
+from feedback_db.audit import Audit, list_newest
+from feedback_db.database import Database, Transaction
+from feedback_db.errors import FeedbackError
+from feedback_db.records import Person, PersonId, Role
+from feedback_db.training_records import RequestKind, RunId
+
+_HERE = Path(__file__).parent
+_TICK_S = 2.0
+_ROLES = {"End user": Role.END_USER, "Reviewer": Role.REVIEWER, "Admin": Role.ADMIN}
+_Shown = dict[Any, Any]  # what changes on the page: component → its value
+
+
+class Operating(Protocol):
+    """What the admin page has done elsewhere; each returns a sentence that says what came of it."""
+
+    def promote(self, tx: Transaction, version: int, *, actor: PersonId, reason: str, now: datetime) -> str:
+        """Wish that a release be live."""
+
+    def roll_back(self, tx: Transaction, *, actor: PersonId, reason: str, now: datetime) -> str:
+        """Wish that what was live before be live again."""
+
+    def back_up(self) -> str:
+        """Copy what is needed to go on elsewhere."""
+
+    def find_audit_fault(self) -> str | None:
+        """Say where the audit's chain does not hold, None if it does."""
+
+    def find_damage(self) -> tuple[str, ...]:
+        """Return what is wrong with the database."""
+
+    def read_free_disk(self) -> int:
+        """Return how many bytes the data folder's disk has left."""
+
+    def read_free_memory(self) -> int:
+        """Return how many bytes of memory are free."""
+
+
+class AdminPage:
+    """Builds the page and answers what admins do on it."""
+
+    def __init__(
+        self,
+        db: Database,
+        audit: Audit,
+        sign_in: SignIn,
+        operating: Operating,
+        *,
+        gpu: str | None,
+        read_version: Callable[[], int | None],
+        mounts: Sequence[str],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.sign_in, self.clock = sign_in, clock
+        self._db, self._audit, self._operating, self._gpu = db, audit, operating, gpu
+        self._read_version, self._mounts = read_version, tuple(mounts)
+
+    def build(self) -> gr.Blocks:
+        """Return the page, with a role on each of its functions."""
+        page = gr.Blocks(title="Admin", analytics_enabled=False, fill_height=True)
+        with page:
+            self._header = gr.HTML(elem_id="header")
+            with gr.Column(elem_id="desk"):
+                self._notice = gr.HTML(elem_id="notice")
+                self._status = gr.HTML(elem_id="status")
+                with gr.Tabs(elem_id="tabs"):
+                    with gr.Tab("Training"):
+                        self._build_training()
+                    with gr.Tab("Versions"):
+                        self._build_versions()
+                    with gr.Tab("People"):
+                        self._build_people()
+                    with gr.Tab("Audit and health"):
+                        self._build_health()
+            self._run = gr.Textbox(visible="hidden", elem_id="run")
+            self._listen(page, gr.Timer(_TICK_S))
+        return page
+
+    def _build_training(self) -> None:
+        with gr.Row(elem_id="train-row"):
+            self._train = gr.Button("Train now", variant="primary", elem_id="train")
+            self._dry_run = gr.Button("What would be trained?", elem_id="dry-run")
+            self._cancel = gr.Button("Cancel the run", variant="stop", elem_id="cancel")
+        self._progress = gr.HTML(elem_id="progress")
+        self._loss = gr.LinePlot(x="step", y="loss", label="Loss", elem_id="loss", height=220, visible=False)
+        self._runs = gr.HTML(elem_id="runs", js_on_load=_read("admin.js"))
+        self._report = gr.HTML(elem_id="report")
+
+    def _build_versions(self) -> None:
+        self._releases = gr.HTML(elem_id="releases")
+        with gr.Row(elem_id="promotion"):
+            self._version = gr.Textbox(label="Version to put live", max_lines=1, elem_id="version")
+            self._promote_reason = gr.Textbox(label="Why (needed where the gate did not promote it)", max_lines=1, elem_id="promote-reason")
+            self._promote = gr.Button("Put live", variant="primary", elem_id="promote")
+        with gr.Row(elem_id="rollback"):
+            self._typed = gr.Textbox(label="Type the live version to roll it back", max_lines=1, elem_id="typed")
+            self._rollback_reason = gr.Textbox(label="Why", max_lines=1, elem_id="rollback-reason")
+            self._rollback = gr.Button("Roll back", variant="stop", elem_id="roll-back")
+
+    def _build_people(self) -> None:
+        self._people = gr.HTML(elem_id="people", js_on_load=_read("admin.js"))
+        with gr.Row(elem_id="new-person"):
+            self._name = gr.Textbox(label="Name", max_lines=1, elem_id="name")
+            self._password = gr.Textbox(label="First password", type="password", max_lines=1, elem_id="password")
+            self._role = gr.Radio(list(_ROLES), value="Reviewer", label="Role", elem_id="role")
+            self._add = gr.Button("Add", variant="primary", elem_id="add")
+
+    def _build_health(self) -> None:
+        self._health = gr.HTML(elem_id="health")
+        with gr.Row(elem_id="health-row"):
+            self._back_up = gr.Button("Back up now", elem_id="back-up")
+            self._check = gr.Button("Check the database", elem_id="check")
+        self._audit_rows = gr.HTML(elem_id="audit")
+
+    def _listen(self, page: gr.Blocks, timer: gr.Timer) -> None:
+        everything = [
+            *(self._header, self._notice, self._status, self._progress, self._loss, self._runs, self._report, self._run, self._releases),
+            *(self._version, self._promote_reason, self._typed, self._rollback_reason, self._people, self._name, self._password),
+            *(self._health, self._audit_rows),
+        ]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "outputs": everything}
+        page.load(self._load, None, **quiet)
+        timer.tick(self._look, self._run, **quiet)
+        self._train.click(self._ask_train, None, **quiet)
+        self._dry_run.click(self._ask_dry_run, None, **quiet)
+        self._cancel.click(self._ask_cancel, None, **quiet)
+        self._runs.wish(self._open_report, None, **quiet)
+        self._promote.click(self._promote_version, [self._version, self._promote_reason], **quiet)
+        self._rollback.click(self._roll_back, [self._typed, self._rollback_reason], **quiet)
+        self._people.wish(self._change_person, None, **quiet)
+        self._add.click(self._add_person, [self._name, self._password, self._role], **quiet)
+        self._back_up.click(self._back_up_now, None, **quiet)
+        self._check.click(self._check_now, None, **quiet)
+
+    @requires(Role.ADMIN)
+    def _load(self, person: Person) -> _Shown:
+        header = chat_view.render_header("Admin", person, version=self._read_version(), mounts=self._mounts, has_side=False)
+        return {self._header: header, **self._show_all(person, "")}
+
+    @requires(Role.ADMIN)
+    def _look(self, person: Person, run: str) -> _Shown:  # noqa: ARG002  the role is what matters
+        return self._show_moving(run or "")
+
+    @requires(Role.ADMIN)
+    def _ask_train(self, person: Person) -> _Shown:
+        return self._ask(person, RequestKind.TRAIN, "Asked for: the run begins within seconds.")
+
+    @requires(Role.ADMIN)
+    def _ask_dry_run(self, person: Person) -> _Shown:
+        return self._ask(person, RequestKind.DRY_RUN, "Asked for: the answer appears within seconds.")
+
+    @requires(Role.ADMIN)
+    def _ask_cancel(self, person: Person) -> _Shown:
+        return self._ask(person, RequestKind.CANCEL, "Asked for: the run saves what it has and ends.")
+
+    @requires(Role.ADMIN)
+    def _open_report(self, person: Person, event: gr.EventData) -> _Shown:  # noqa: ARG002  the role is what matters
+        try:
+            run = runs.find_run(self._db.read(), RunId(read_text(event, "id")))
+        except FeedbackError as refused:
+            return self._complain(refused)
+        report = admin_view.render_report(run, runs.find_report(self._db.read(), run.id))
+        return {self._report: report, **self._show_moving(run.id)}
+
+    @requires(Role.ADMIN)
+    def _promote_version(self, person: Person, version: str, reason: str) -> _Shown:
+        if not (version or "").strip().isdecimal():
+            return self._say("Expected the number of a version. Found something else. Type one of those above.")
+        try:
+            with self._db.write() as tx:
+                told = self._operating.promote(tx, int(version), actor=person.id, reason=reason or "", now=self.clock())
+        except FeedbackError as refused:
+            return self._complain(refused)
+        return self._show_all(person, "") | self._say(told) | {self._version: "", self._promote_reason: ""}
+
+    @requires(Role.ADMIN)
+    def _roll_back(self, person: Person, typed: str, reason: str) -> _Shown:
+        live = releases.find_live(self._db.read())
+        if live is None or (typed or "").strip() != str(live[1].version):
+            wanted = "none" if live is None else str(live[1].version)
+            return self._say(f"Expected the live version, {wanted}, typed out. Found something else. Nothing was rolled back.")
+        try:
+            with self._db.write() as tx:
+                told = self._operating.roll_back(tx, actor=person.id, reason=reason or "", now=self.clock())
+        except FeedbackError as refused:
+            return self._complain(refused)
+        return self._show_all(person, "") | self._say(told) | {self._typed: "", self._rollback_reason: ""}
+
+    @requires(Role.ADMIN)
+    def _change_person(self, person: Person, event: gr.EventData) -> _Shown:
+        what, subject, role = read_text(event, "what"), PersonId(read_text(event, "id")), read_text(event, "role")
+        if subject == person.id:
+            return self._say("Expected somebody else's account. Found your own. Another admin can change it.")
+        try:
+            with self._db.write() as tx:
+                if what == "disable":
+                    people.disable(tx, subject, now=self.clock())
+                elif what == "enable":
+                    people.enable(tx, subject)
+                elif what == "set-role" and role in set(Role):
+                    people.set_role(tx, subject, Role(role))
+                else:
+                    return self._say("")
+                action = what.replace("-", "_")
+                self._audit.append(tx, actor=person.id, action=action, subject=subject, details={"role": role}, now=self.clock())
+        except FeedbackError as refused:
+            return self._complain(refused)
+        return self._show_all(person, "")
+
+    @requires(Role.ADMIN)
+    def _add_person(self, person: Person, name: str, password: str, role: str) -> _Shown:
+        chosen = _ROLES.get(role or "", Role.END_USER)
+        try:
+            password_hash = hash_password(password or "")
+            with self._db.write() as tx:
+                added = people.add_account(
+                    tx, PersonId(uuid.uuid4().hex), name=name or "", role=chosen, password_hash=password_hash, now=self.clock()
+                )
+                self._audit.append(
+                    tx, actor=person.id, action="create_user", subject=added.id, details={"role": chosen.value}, now=self.clock()
+                )
+        except (AssistantError, FeedbackError) as refused:
+            return self._complain(refused)
+        return self._show_all(person, "") | self._say(f"{added.name} may sign in now.") | {self._name: "", self._password: ""}
+
+    @requires(Role.ADMIN)
+    def _back_up_now(self, person: Person) -> _Shown:
+        try:
+            told = self._operating.back_up()
+        except FeedbackError as refused:
+            return self._complain(refused)
+        with self._db.write() as tx:
+            self._audit.append(tx, actor=person.id, action="back_up", subject="database", details={}, now=self.clock())
+        return self._say(told)
+
+    @requires(Role.ADMIN)
+    def _check_now(self, person: Person) -> _Shown:  # noqa: ARG002  the role is what matters
+        return {self._health: self._render_health(self._operating.find_damage()), self._audit_rows: self._render_audit()}
+
+    def _ask(self, person: Person, kind: RequestKind, words: str) -> _Shown:
+        with self._db.write() as tx:
+            requests.add_request(tx, kind, person_id=person.id, reason="", now=self.clock())
+        return self._say(words)
+
+    def _show_all(self, person: Person, run: str) -> _Shown:
+        reader = self._db.read()
+        return {
+            **self._show_moving(run),
+            self._releases: admin_view.render_releases(
+                releases.list_releases(reader), releases.list_deployments(reader), self._read_names()
+            ),
+            self._people: admin_view.render_people(people.list_accounts(reader), own=person.id),
+            self._health: self._render_health(None),
+            self._audit_rows: self._render_audit(),
+            self._notice: "",
+        }
+
+    def _show_moving(self, run: str) -> _Shown:
+        """Return what changes while somebody looks on: the status, the run under way, the runs, what was answered."""
+        reader = self._db.read()
+        active = runs.find_active_run(reader)
+        progress = None if active is None else admin_view.read_progress(active, runs.list_events(reader, active.id))
+        answered = requests.find_newest_answer(reader)
+        shown: _Shown = {
+            self._status: admin_view.render_status(
+                releases.find_live(reader),
+                releases.find_served(reader),
+                next(iter(releases.list_swaps(reader, limit=1)), None),
+                requests.read_status(reader),
+                approved=len(examples.list_examples(reader)),
+            ),
+            self._progress: admin_view.render_progress(progress),
+            self._loss: _plot(progress),
+            self._runs: admin_view.render_runs(runs.list_runs(reader), releases.list_releases(reader), shown=run),
+            self._run: run,
+        }
+        if answered is not None and (self.clock() - answered.handled_at).total_seconds() < 2 * _TICK_S:  # type: ignore[operator]
+            shown[self._notice] = chat_view.render_hint(answered.outcome or "")
+        return shown
+
+    def _render_health(self, damage: tuple[str, ...] | None) -> str:
+        health = admin_view.Health(
+            free_disk=self._operating.read_free_disk(), free_memory=self._operating.read_free_memory(), gpu=self._gpu, damage=damage
+        )
+        return admin_view.render_health(health)
+
+    def _render_audit(self) -> str:
+        return admin_view.render_audit(list_newest(self._db.read()), self._operating.find_audit_fault(), self._read_names())
+
+    def _read_names(self) -> dict[PersonId, str]:
+        return {person.id: person.name for person in people.list_accounts(self._db.read())}
+
+    def _say(self, sentence: str) -> _Shown:
+        return {self._notice: chat_view.render_hint(sentence)}
+
+    def _complain(self, refused: Exception) -> _Shown:
+        return {self._notice: chat_view.render_notice(str(refused))}
+
+
+def _plot(progress: admin_view.Progress | None) -> Any:
+    """Return the curve of the loss so far, hidden until there is one."""
+    import pandas as pd  # noqa: PLC0415  Gradio's plots take nothing else, and it takes a second to import
+
+    losses = () if progress is None else progress.losses
+    return gr.update(visible=len(losses) > 1, value=pd.DataFrame(losses, columns=["step", "loss"]))
+
+
+def _read(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")

@@ -1,0 +1,224 @@
+"""What the admin page shows, as HTML: from records to text that no browser runs. Pure; knows no Gradio."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from assistant.web.chat_view import templates
+from feedback_db.audit import AuditRow
+from feedback_db.records import Person, PersonId
+from feedback_db.reports import Outcome, Report, Suite, VerdictKind, read_report, share_right
+from feedback_db.training_records import Deployment, Release, Run, RunEvent, RunState, ScheduleStatus, StoredReport, Swap, SwapOutcome
+
+_STATES = {
+    RunState.QUEUED: "queued",
+    RunState.RUNNING: "under way",
+    RunState.SUCCEEDED: "succeeded",
+    RunState.REJECTED: "stays out: the gate",
+    RunState.FAILED: "failed",
+    RunState.CANCELLED: "cancelled",
+}
+_VERDICTS = {
+    VerdictKind.PROMOTE: "goes live",
+    VerdictKind.NEEDS_PERSON: "needs a person",
+    VerdictKind.REJECTED: "stays out",
+}
+_OUTCOMES = {
+    Outcome.LEARNED: "learned",
+    Outcome.KNOWN: "right before and after",
+    Outcome.NOT_LEARNED: "not learned",
+    Outcome.UNLEARNED: "right before, and not now",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How the machine is: free disk and memory in bytes, `gpu` its name or None, `damage` what a check found."""
+
+    free_disk: int
+    free_memory: int
+    gpu: str | None
+    damage: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the run under way is: `share` of its steps, None where nobody knows; `losses` are (step, loss)."""
+
+    run: Run
+    sentence: str
+    share: float | None
+    losses: tuple[tuple[int, float], ...]
+
+
+def read_progress(run: Run, events: Sequence[RunEvent]) -> Progress:
+    """Read from what a run has told how far it is."""
+    newest = events[-1] if events else None
+    losses = [(event.step, event.details.get("loss")) for event in events if event.step is not None]
+    steps = None if newest is None else newest.details.get("steps")
+    share = newest.step / steps if newest is not None and newest.step is not None and isinstance(steps, int) and steps > 0 else None
+    return Progress(
+        run=run,
+        sentence="starting" if newest is None else _tell_event(newest),
+        share=share,
+        losses=tuple((step, float(loss)) for step, loss in losses if isinstance(loss, int | float)),
+    )
+
+
+def render_status(
+    live: tuple[Deployment, Release] | None, served: Swap | None, last: Swap | None, schedule: ScheduleStatus | None, *, approved: int
+) -> str:
+    """Return the status line: what should be live and what is, when the schedule looks next, and why not yet."""
+    return templates.get_template("admin_status.html.jinja").render(
+        wish=None if live is None else live[1].version,
+        reason="" if live is None else live[0].reason,
+        fact=None if served is None else served.version,
+        refusal=last.error if last is not None and last.outcome is SwapOutcome.REFUSED else None,
+        approved=approved,
+        is_due=schedule is not None and schedule.is_due,
+        reasons=() if schedule is None else schedule.reasons,
+        next_look=None if schedule is None or schedule.next_look_at is None else _tell_time(schedule.next_look_at),
+    )
+
+
+def render_progress(progress: Progress | None) -> str:
+    """Return how far the run under way is, with its loss so far; None for no run."""
+    return templates.get_template("admin_progress.html.jinja").render(
+        progress=progress, percent=None if progress is None or progress.share is None else round(100 * progress.share)
+    )
+
+
+def render_runs(runs: Sequence[Run], releases: Sequence[Release], *, shown: str) -> str:
+    """Return the runs, the newest first, each a line that opens its report."""
+    versions = {release.run_id: release.version for release in releases if release.run_id is not None}
+    lines = [
+        {
+            "id": run.id,
+            "is_shown": run.id == shown,
+            "version": versions.get(run.id),
+            "state": _STATES[run.state],
+            "began": _tell_time(run.created_at),
+            "took": _tell_duration(run),
+            "reason": run.error or run.reason,
+        }
+        for run in runs
+    ]
+    return templates.get_template("admin_runs.html.jinja").render(lines=lines)
+
+
+def render_report(run: Run, stored: StoredReport | None) -> str:
+    """Return what a run learned and what it changed, replies side by side."""
+    report = None if stored is None else read_report(stored.report)
+    return templates.get_template("admin_report.html.jinja").render(
+        run=run,
+        recipe=json.loads(run.recipe),
+        verdict=None if stored is None else _VERDICTS[stored.verdict.kind],
+        reasons=() if stored is None else stored.verdict.reasons,
+        shares=() if report is None else _list_shares(report),
+        outcomes=() if report is None else _list_outcomes(report),
+        changed=() if report is None else [one for one in report.of(Suite.UNTOUCHED) if one.before != one.after],
+        lost=() if report is None else [one for one in report.of(Suite.KEPT) if one.is_right_before and not one.is_right_after],
+    )
+
+
+def render_releases(releases: Sequence[Release], deployments: Sequence[Deployment], names: Mapping[PersonId, str]) -> str:
+    """Return the releases and what was live when, and why."""
+    live = deployments[0].version if deployments else None
+    told = [
+        {
+            "version": one.version,
+            "when": _tell_time(one.created_at),
+            "who": "Errata" if one.actor_id is None else names.get(one.actor_id, "somebody"),
+            "why": one.reason,
+            "is_rollback": one.undoes is not None,
+        }
+        for one in deployments
+    ]
+    lines = [
+        {
+            "version": release.version,
+            "made": _tell_time(release.created_at),
+            "kind": "the base alone" if release.run_id is None else "an adapter",
+            "system_message": release.system_message or "none",
+            "is_live": release.version == live,
+        }
+        for release in releases
+    ]
+    return templates.get_template("admin_releases.html.jinja").render(lines=lines, deployments=told)
+
+
+def render_people(people: Sequence[Person], *, own: PersonId) -> str:
+    """Return who has an account."""
+    lines = [
+        {"id": one.id, "name": one.name, "role": one.role.value, "is_disabled": one.disabled_at is not None, "is_own": one.id == own}
+        for one in people
+    ]
+    return templates.get_template("admin_people.html.jinja").render(lines=lines)
+
+
+def render_audit(rows: Sequence[AuditRow], fault: str | None, names: Mapping[PersonId, str]) -> str:
+    """Return the newest rows of the audit, and whether its chain holds."""
+    lines = [
+        {
+            "number": row.number,
+            "when": _tell_time(row.happened_at),
+            "who": "Errata" if row.actor_id is None else names.get(row.actor_id, "somebody"),
+            "action": row.action.replace("_", " "),
+            "subject": row.subject,
+        }
+        for row in rows
+    ]
+    return templates.get_template("admin_audit.html.jinja").render(lines=lines, fault=fault)
+
+
+def render_health(health: Health) -> str:
+    """Return how the machine and the database are."""
+    return templates.get_template("admin_health.html.jinja").render(
+        disk=f"{health.free_disk / 1e9:,.1f} GB free",
+        memory=f"{health.free_memory / 1e9:,.1f} GB free",
+        gpu=health.gpu or "none",
+        damage=health.damage,
+    )
+
+
+def _list_shares(report: Report) -> list[dict[str, object]]:
+    names = {Suite.LEARNED: "other wordings", Suite.AS_ASKED: "as it was asked", Suite.KEPT: "golden set", Suite.UNTOUCHED: "guard set"}
+    found = []
+    for suite, name in names.items():
+        asked = report.of(suite)
+        before, after = share_right(asked, after=False), share_right(asked, after=True)
+        if before is not None and after is not None:
+            found.append({"name": name, "count": len(asked), "before": f"{before:.0%}", "after": f"{after:.0%}"})
+    return found
+
+
+def _list_outcomes(report: Report) -> list[dict[str, object]]:
+    outcomes = report.outcomes()
+    first = {one.example_id: one for one in reversed(report.items) if one.suite in {Suite.LEARNED, Suite.AS_ASKED}}
+    order = [Outcome.UNLEARNED, Outcome.NOT_LEARNED, Outcome.LEARNED, Outcome.KNOWN]
+    return [
+        {"outcome": _OUTCOMES[outcome], "is_good": outcome in {Outcome.LEARNED, Outcome.KNOWN}, "asked": first[example_id]}
+        for example_id, outcome in sorted(outcomes.items(), key=lambda pair: order.index(pair[1]))
+    ]
+
+
+def _tell_event(event: RunEvent) -> str:
+    steps, loss, eta = (event.details.get(name) for name in ("steps", "loss", "eta_s"))
+    facts = [
+        *([f"step {event.step} of {steps}"] if event.step is not None and steps is not None else []),
+        *([f"loss {loss}"] if loss is not None else []),
+        *([f"about {eta} s left"] if eta is not None else []),
+    ]
+    return ", ".join([event.phase.replace("_", " "), *facts])
+
+
+def _tell_duration(run: Run) -> str:
+    if run.started_at is None or run.finished_at is None:
+        return ""
+    seconds = int((run.finished_at - run.started_at).total_seconds())
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+
+
+def _tell_time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,182 @@
+"""The admin page as a browser drives it: through the wall and Gradio's queue, without a model."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import gradio as gr
+import pytest
+from starlette.testclient import TestClient
+
+from assistant.web.admin_page import AdminPage
+from assistant.web.sign_in import SignIn
+from assistant.web.site import build_site
+from feedback_db import people, releases, requests, runs
+from feedback_db.audit import Audit
+from feedback_db.database import Database, Transaction
+from feedback_db.records import PersonId, Role
+from feedback_db.training_records import RequestKind
+from tests.assistant.web.conftest import NOW, Clock
+from tests.assistant.web.site_driving import Ended, join, read_config
+from tests.assistant.web.site_driving import call as call_at
+
+Browse = Callable[..., TestClient]
+MOUNT = "/admin"
+
+
+class Operating:
+    """Does what the real one does in the database, and remembers the rest."""
+
+    def __init__(self, db: Database, audit: Audit) -> None:
+        self._db, self._audit = db, audit
+        self.fault: str | None = None
+
+    def promote(self, tx: Transaction, version: int, *, actor: PersonId, reason: str, now: datetime) -> str:
+        releases.deploy(tx, self._audit, version, actor=actor, reason=reason or "by hand", now=now)
+        return f"Version {version} goes live."
+
+    def roll_back(self, tx: Transaction, *, actor: PersonId, reason: str, now: datetime) -> str:
+        return f"Version {releases.roll_back(tx, self._audit, actor=actor, reason=reason or 'back', now=now).version} goes live again."
+
+    def back_up(self) -> str:
+        return "Backed up."
+
+    def find_audit_fault(self) -> str | None:
+        return self.fault
+
+    def find_damage(self) -> tuple[str, ...]:
+        return ()
+
+    def read_free_disk(self) -> int:
+        return 5_000_000_000
+
+    def read_free_memory(self) -> int:
+        return 7_000_000_000
+
+
+@pytest.fixture
+def operating(db: Database, audit: Audit) -> Operating:
+    return Operating(db, audit)
+
+
+@pytest.fixture
+def page(db: Database, audit: Audit, sign_in: SignIn, operating: Operating, clock: Clock) -> gr.Blocks:
+    with db.write() as tx:
+        for message in ("You help.", "You help a lot."):
+            release = releases.add_release(
+                tx, base="b", revision="r", quantisation="nf4", template_hash="t", system_message=message, sampling={}, now=NOW
+            )
+            releases.deploy(tx, audit, release.version, actor=None, reason="The base as the settings name it.", now=NOW)
+    return AdminPage(db, audit, sign_in, operating, gpu=None, read_version=lambda: 0, mounts=(MOUNT, "/review", "/"), clock=clock).build()
+
+
+@pytest.fixture
+def browse(db: Database, page: gr.Blocks, sign_in: SignIn, clock: Clock) -> Iterator[Browse]:
+    site = build_site({MOUNT: page}, sign_in, welcomes_visitors=True, clock=clock)
+    with TestClient(site, base_url="http://errata.test") as running:
+
+        def open_browser(name: str, role: Role) -> TestClient:
+            browser = TestClient(site, base_url="http://errata.test")
+            browser.portal = running.portal
+            with db.write() as tx:
+                person = people.add_account(tx, PersonId(name), name=name, role=role, password_hash="x", now=NOW)
+                browser.cookies.set("errata", sign_in.open_account(tx, person, now=NOW).token, domain="errata.test")
+            return browser
+
+        yield open_browser
+
+
+@pytest.fixture
+def ada(browse: Browse) -> TestClient:
+    return browse("ada", Role.ADMIN)
+
+
+@pytest.fixture
+def config(ada: TestClient) -> dict[str, Any]:
+    return read_config(ada, MOUNT)
+
+
+def call(browser: TestClient, config: dict[str, Any], function: str, *data: Any, event: dict[str, Any] | None = None) -> Ended:
+    return call_at(browser, config, function, list(data), event=event, mount=MOUNT)
+
+
+def test_every_function_of_the_page_needs_an_admin(page: gr.Blocks) -> None:
+    functions = [one for one in page.fns.values() if one.fn is not None]
+    print(f"{len(functions)} functions")
+    assert {getattr(one.fn, "required_role", None) for one in functions} == {Role.ADMIN}
+
+
+@pytest.mark.parametrize("role", [None, Role.END_USER, Role.REVIEWER])
+def test_nobody_below_an_admin_reaches_any_function(db: Database, browse: Browse, config: dict[str, Any], role: Role | None) -> None:
+    eve = browse("eve", role or Role.END_USER)
+    if role is None:
+        eve.cookies.clear()
+    tried = [join(eve, config, dependency, [], mount=mount) for dependency in config["dependencies"] for mount in (MOUNT, "")]
+    print(f"{len(tried)} attempts, {sum(ended.is_success for ended in tried)} successes")
+    assert not any(ended.is_success for ended in tried)
+    assert requests.list_open(db.read()) == []
+
+
+def test_the_page_shows_what_is_live_and_that_the_chain_holds(
+    db: Database, ada: TestClient, config: dict[str, Any], operating: Operating
+) -> None:
+    shown = call(ada, config, "_load").shown
+    assert "version 1 is wished for" in shown["status"]  # no engine serves it here
+    assert "You help a lot." in shown["releases"]
+    assert "Chain verified" in shown["audit"]
+    operating.fault = "row 3 was changed"
+    assert "row 3 was changed" in call(ada, config, "_check_now").shown["audit"]
+
+
+def test_training_a_dry_run_and_a_cancellation_are_asked_of_the_supervisor(
+    db: Database, ada: TestClient, config: dict[str, Any], clock: Clock
+) -> None:
+    for function in ("_ask_train", "_ask_dry_run", "_ask_cancel"):
+        assert "Asked for" in call(ada, config, function).shown["notice"]
+    asked = requests.list_open(db.read())
+    assert [(one.kind, one.person_id) for one in asked] == [
+        (RequestKind.TRAIN, "ada"),
+        (RequestKind.DRY_RUN, "ada"),
+        (RequestKind.CANCEL, "ada"),
+    ]
+    with db.write() as tx:
+        requests.handle(tx, asked[1].id, outcome="A run would start.", now=clock())
+    assert "A run would start." in call(ada, config, "_look", "").shown["notice"]
+
+
+def test_a_release_is_rolled_back_only_with_its_version_typed(db: Database, ada: TestClient, config: dict[str, Any]) -> None:
+    assert "Nothing was rolled back" in call(ada, config, "_roll_back", "0", "").shown["notice"]
+    assert "Version 0 goes live again" in call(ada, config, "_roll_back", " 1 ", "It was rude.").shown["notice"]
+    live = releases.find_live(db.read())
+    assert live is not None
+    assert (live[1].version, live[0].actor_id, live[0].reason) == (0, "ada", "It was rude.")
+
+
+def test_a_release_is_put_live_by_its_number(db: Database, ada: TestClient, config: dict[str, Any]) -> None:
+    assert "Expected the number" in call(ada, config, "_promote_version", "one", "").shown["notice"]
+    assert 'role="alert"' in call(ada, config, "_promote_version", "99", "").shown["notice"]
+    assert "Version 0 goes live" in call(ada, config, "_promote_version", "0", "try").shown["notice"]
+
+
+def test_people_are_added_given_roles_and_shut_out_but_not_oneself(
+    db: Database, ada: TestClient, config: dict[str, Any], sign_in: SignIn, clock: Clock
+) -> None:
+    assert "bob may sign in now" in call(ada, config, "_add_person", "bob", "long enough", "Reviewer").shown["notice"]
+    assert 'role="alert"' in call(ada, config, "_add_person", "cleo", "short", "Reviewer").shown["notice"]
+    bob = sign_in.open("bob", "long enough", address="", now=clock()).person
+    assert bob.role is Role.REVIEWER
+    call(ada, config, "_change_person", event={"what": "set-role", "id": bob.id, "role": "admin"})
+    assert people.find_person(db.read(), bob.id).role is Role.ADMIN
+    call(ada, config, "_change_person", event={"what": "disable", "id": bob.id})
+    assert people.find_person(db.read(), bob.id).disabled_at is not None
+    call(ada, config, "_change_person", event={"what": "enable", "id": bob.id})
+    assert people.find_person(db.read(), bob.id).disabled_at is None
+    for event in ({"what": "disable", "id": "ada"}, {"what": "set-role", "id": bob.id, "role": "owner"}, {"what": "drop", "id": bob.id}):
+        call(ada, config, "_change_person", event=event)
+    assert people.find_person(db.read(), PersonId("ada")).disabled_at is None
+    assert people.find_person(db.read(), bob.id).role is Role.ADMIN
+
+
+def test_an_unknown_run_has_no_report(ada: TestClient, config: dict[str, Any], db: Database) -> None:
+    assert 'role="alert"' in call(ada, config, "_open_report", event={"what": "report", "id": "x"}).shown["notice"]
+    assert runs.list_runs(db.read()) == []

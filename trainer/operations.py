@@ -1,0 +1,64 @@
+"""What an admin does by hand: promotes, rolls back, backs up, looks for damage. Only forwards to those who know how."""
+
+import shutil
+from datetime import UTC, datetime
+
+import psutil
+
+from assistant.settings import Settings
+from feedback_db.audit import Audit
+from feedback_db.database import Database, Transaction, find_damage
+from feedback_db.records import PersonId
+from trainer.errors import TrainerError
+from trainer.memory import back_up, find_audit_fault
+from trainer.supervision import promotion
+
+
+class Operations:
+    """What the admin page has done."""
+
+    def __init__(self, settings: Settings, db: Database, audit: Audit) -> None:
+        self._settings, self._db, self._audit = settings, db, audit
+
+    def promote(self, tx: Transaction, version: int, *, actor: PersonId, reason: str, now: datetime) -> str:
+        """Wish that a release be live; return a sentence that says what comes of it."""
+        try:
+            promotion.promote(tx, self._audit, version, actor=actor, reason=reason, now=now)
+        except TrainerError as refused:
+            return str(refused)
+        return f"Version {version} goes live."
+
+    def roll_back(self, tx: Transaction, *, actor: PersonId, reason: str, now: datetime) -> str:
+        """Wish that what was live before be live again; return a sentence that says what comes of it.
+
+        Raises:
+            NothingToRollBackError: nothing was live before.
+        """
+        return f"Version {promotion.roll_back(tx, self._audit, actor=actor, reason=reason, now=now).version} goes live again."
+
+    def back_up(self) -> str:
+        """Copy what is needed to go on elsewhere; return a sentence that says where to.
+
+        Raises:
+            FeedbackError: it cannot be written.
+        """
+        folder = self._settings.data_folder / "backups" / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}"
+        missing = back_up(self._settings, self._db, folder)
+        left_out = f" Left out, for their adapters are missing: version {', '.join(map(str, missing))}." if missing else ""
+        return f"Backed up to {folder.name} in the folder of backups.{left_out}"
+
+    def find_audit_fault(self) -> str | None:
+        """Say where the audit's chain does not hold, None if it does."""
+        return next(iter(find_audit_fault(self._settings, self._db.read())), None)
+
+    def find_damage(self) -> tuple[str, ...]:
+        """Return what is wrong with the database, nothing if it is sound."""
+        return tuple(find_damage(self._db.read()))
+
+    def read_free_disk(self) -> int:
+        """Return how many bytes the data folder's disk has left."""
+        return shutil.disk_usage(self._settings.data_folder).free
+
+    def read_free_memory(self) -> int:
+        """Return how many bytes of memory are free."""
+        return int(psutil.virtual_memory().available)
