@@ -28,12 +28,13 @@ def run_app(*arguments: str, typed: str = "", **environment: str) -> subprocess.
         cwd=ROOT,
         env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "HF_HUB_OFFLINE": "1", **environment},
         check=False,
+        timeout=300,  # a verb that serves does not end by itself
     )
 
 
 @pytest.fixture(scope="module")
 def conversation(bundled_base: BaseModel) -> subprocess.CompletedProcess[str]:
-    return run_app(typed="who are you?\nhow do i reset my password?\nand how long does that take?\n/quit\n")
+    return run_app("chat", typed="who are you?\nhow do i reset my password?\nand how long does that take?\n/quit\n")
 
 
 def test_a_chat_in_the_terminal_answers_and_ends(conversation: subprocess.CompletedProcess[str]) -> None:
