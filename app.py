@@ -292,6 +292,7 @@ def compose_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp
     from assistant.web.review_page import ReviewPage
     from assistant.web.sign_in import SignIn
     from assistant.web.site import build_site
+    from feedback_db.recipe import read_recipe
     from trainer.operations import Operations
     from trainer.review_aids import MemoryAids
 
@@ -304,7 +305,8 @@ def compose_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp
         errata.db,
         errata.audit,
         sign_in,
-        Operations(settings, errata.db, errata.audit),
+        Operations(errata),
+        recipe=read_recipe(settings.recipe),
         gpu=str(errata.live.base.device) if errata.live.base.device.type == "cuda" else None,
         read_version=lambda: errata.live.status().version,
         mounts=mounts,

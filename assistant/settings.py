@@ -1,9 +1,10 @@
 """All settings, read once from the environment (`ERRATA_…`); the only module that reads it. Frozen; defaults work."""
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apscheduler.triggers.cron import CronTrigger
@@ -66,6 +67,16 @@ def check_recipe(text: str) -> str:
 
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+# What an admin may choose on the page; everything else is for whoever runs the machine.
+CHANGEABLE = (
+    "system_message",
+    "schedule_cron",
+    "schedule_zone",
+    "schedule_least_examples",
+    "schedule_cool_down_minutes",
+    "quiet_from",
+    "quiet_until",
+)
 
 
 class Settings(BaseSettings):
@@ -108,6 +119,21 @@ class Settings(BaseSettings):
     def welcomes_visitors(self) -> bool:
         """Say whether people may chat without an account."""
         return self.host in _LOOPBACK if self.anonymous_chat is None else self.anonymous_chat
+
+    def choose(self, chosen: Mapping[str, Any]) -> "Settings":
+        """Return these settings with what an admin has chosen in their place.
+
+        Raises:
+            SettingsError: something cannot be chosen, or a value is out of range; names each.
+        """
+        problems = [f"Expected one of {', '.join(CHANGEABLE)}, found {name}." for name in sorted(set(chosen) - set(CHANGEABLE))]
+        try:
+            found = Settings(**{**self.model_dump(), **chosen})
+        except ValidationError as error:
+            problems += [f"{fault['loc'][0]}: {fault['msg']}, found {fault['input']!r}." for fault in error.errors()]
+        if problems:
+            raise SettingsError(problems)
+        return found
 
 
 def read_settings() -> Settings:

@@ -678,6 +678,48 @@ def m013_retirements(db: sqlite_utils.Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m014_choices_and_second_thoughts(db: sqlite_utils.Database) -> None:
+    """What admins choose, the recipe of a single run and settings; dismissals, which can be taken back; what charts count, by time."""
+    _run(
+        db,
+        "ALTER TABLE requests ADD COLUMN recipe TEXT CHECK (recipe IS NULL OR (json_valid(recipe) AND kind <> 'cancel'))",
+        """
+        CREATE TABLE chosen_settings (
+            id         INTEGER PRIMARY KEY,
+            person_id  TEXT NOT NULL REFERENCES people (id),
+            chosen     TEXT NOT NULL CHECK (json_valid(chosen) AND json_type(chosen) = 'object'),
+            created_at TEXT NOT NULL
+        ) STRICT
+        """,
+        *_refuse_changes("chosen_settings", "what was chosen is append-only"),
+        """
+        CREATE TABLE dismissals (
+            id           INTEGER PRIMARY KEY,
+            question_key TEXT NOT NULL,
+            reviewer_id  TEXT NOT NULL REFERENCES people (id),
+            dismissed_at TEXT NOT NULL,
+            restored_at  TEXT
+        ) STRICT
+        """,
+        "CREATE INDEX dismissals_of_reviewer ON dismissals (reviewer_id, dismissed_at)",
+        """
+        CREATE TABLE dismissed_reports (
+            dismissal_id INTEGER NOT NULL REFERENCES dismissals (id),
+            turn_id      TEXT NOT NULL REFERENCES turns (id) ON DELETE CASCADE,
+            person_id    TEXT NOT NULL REFERENCES people (id),
+            created_at   TEXT NOT NULL,
+            PRIMARY KEY (dismissal_id, turn_id, person_id)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX dismissed_reports_of_turn ON dismissed_reports (turn_id)",
+        "CREATE INDEX turns_by_time ON turns (created_at, first_token_ms, latency_ms, reply_tokens)",
+        "CREATE INDEX ratings_by_time ON ratings (created_at, is_good) WHERE withdrawn_at IS NULL",
+        "CREATE INDEX corrections_by_time ON corrections (created_at)",
+        "CREATE INDEX reviews_by_time ON reviews (created_at) WHERE withdrawn_at IS NULL",
+    )
+
+
 _REPORT_CORRECTION = """
     DELETE FROM open_reports WHERE turn_id = NEW.turn_id AND person_id = NEW.author_id AND correction_id IS NULL;
     INSERT INTO open_reports (question_key, turn_id, person_id, correction_id, created_at)

@@ -54,6 +54,34 @@ class Recipe:
 _WHOLE = frozenset({"batch_size", "epochs", "rank", "patience", "seed", "max_length"})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """What a number of a recipe may be (both ends allowed), and what goes wrong outside; `is_optional` says that it may be left out."""
+
+    name: str
+    least: float
+    most: float
+    why: str
+    is_whole: bool
+    is_optional: bool
+
+
+def list_ranges() -> list[Range]:
+    """Return the range of every number in a recipe, in the order of the recipe."""
+    return [
+        Range(
+            name=one.name,
+            least=one.metadata["least"],
+            most=one.metadata["most"],
+            why=one.metadata["why"],
+            is_whole=one.name in _WHOLE,
+            is_optional=one.default is None,
+        )
+        for one in fields(Recipe)
+        if one.metadata
+    ]
+
+
 def read_recipe(text: str) -> Recipe:
     """Read a recipe from JSON; what is left out takes its default.
 

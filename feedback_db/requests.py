@@ -7,6 +7,7 @@ from datetime import datetime
 
 from feedback_db.database import Reader, Transaction, find_row, read_optional_time, read_time, store_time, translate_refusals
 from feedback_db.errors import AlreadyHandledError, NotFoundError
+from feedback_db.recipe import Recipe, write_recipe
 from feedback_db.records import PersonId
 from feedback_db.text_checks import check_text
 from feedback_db.training_records import Request, RequestId, RequestKind, ScheduleStatus
@@ -14,8 +15,10 @@ from feedback_db.training_records import Request, RequestId, RequestKind, Schedu
 _MAX_REASON_CHARS = 1000
 
 
-def add_request(tx: Transaction, kind: RequestKind, *, person_id: PersonId, reason: str, now: datetime) -> Request:
-    """Ask something of the supervisor; the reason may be left empty.
+def add_request(
+    tx: Transaction, kind: RequestKind, *, person_id: PersonId, reason: str, recipe: Recipe | None = None, now: datetime
+) -> Request:
+    """Ask something of the supervisor; the reason may be left empty, and a run follows the default recipe where none is given.
 
     Raises:
         NotFoundError: there is no such person.
@@ -24,8 +27,16 @@ def add_request(tx: Transaction, kind: RequestKind, *, person_id: PersonId, reas
     reason = check_text(reason, what="a reason", max_chars=_MAX_REASON_CHARS) if reason.strip() else ""
     with translate_refusals({"FOREIGN KEY": NotFoundError("a person", person_id)}):
         cursor = tx.execute(
-            "INSERT INTO requests (kind, person_id, reason, created_at) VALUES (:kind, :person_id, :reason, :created_at)",
-            {"kind": kind, "person_id": person_id, "reason": reason, "created_at": store_time(now)},
+            """
+            INSERT INTO requests (kind, person_id, reason, recipe, created_at) VALUES (:kind, :person_id, :reason, :recipe, :created_at)
+            """,
+            {
+                "kind": kind,
+                "person_id": person_id,
+                "reason": reason,
+                "recipe": None if recipe is None else write_recipe(recipe),
+                "created_at": store_time(now),
+            },
         )
     return find_request(tx, RequestId(int(cursor.lastrowid or 0)))
 
@@ -104,6 +115,7 @@ def _to_request(row: sqlite3.Row) -> Request:
         kind=RequestKind(row["kind"]),
         person_id=PersonId(row["person_id"]),
         reason=row["reason"],
+        recipe=row["recipe"],
         created_at=read_time(row["created_at"]),
         handled_at=read_optional_time(row["handled_at"]),
         outcome=row["outcome"],

@@ -42,7 +42,10 @@ _LIST = """
     ORDER BY correction_count = 0, reporter_count DESC, first_at, queue_items.question_key LIMIT :limit
 """
 
+_DISLIKED = "FROM open_reports WHERE question_key = :key AND correction_id IS NULL AND person_id <> :reviewer"
+
 QuestionKey = NewType("QuestionKey", str)
+DismissalId = NewType("DismissalId", int)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,15 @@ class OpenReport:
     reason: str
     comment: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dismissal:
+    """A reviewer's word that what was only disliked about a question needs no correction."""
+
+    id: DismissalId
+    question_key: QuestionKey
+    dismissed_at: datetime
 
 
 def list_items(reader: Reader, *, reviewer: PersonId, now: datetime, limit: int = 50) -> list[QueueItem]:
@@ -212,15 +224,58 @@ def _list_same(reader: Reader, correction: Correction, reviewer: PersonId) -> li
     return [CorrectionId(row["correction_id"]) for row in rows]
 
 
-def dismiss(tx: Transaction, question_key: QuestionKey, *, reviewer: PersonId) -> int:
-    """Settle what was only disliked about a question, but for one's own; return how many reports that were.
+def settle(tx: Transaction, question_key: QuestionKey, *, reviewer: PersonId) -> int:
+    """Take what was only disliked about a question out of the queue, but for one's own; return how many reports that were.
 
     The ratings stay. Corrections are decided one by one.
     """
-    return tx.execute(
-        "DELETE FROM open_reports WHERE question_key = :key AND correction_id IS NULL AND person_id <> :reviewer",
-        {"key": question_key, "reviewer": reviewer},
-    ).rowcount
+    return tx.execute(f"DELETE {_DISLIKED}", {"key": question_key, "reviewer": reviewer}).rowcount
+
+
+def dismiss(tx: Transaction, question_key: QuestionKey, *, reviewer: PersonId, now: datetime) -> int:
+    """Settle what was only disliked about a question, in a way that can be taken back; return how many reports that were."""
+    told = {"key": question_key, "reviewer": reviewer, "now": store_time(now)}
+    cursor = tx.execute("INSERT INTO dismissals (question_key, reviewer_id, dismissed_at) VALUES (:key, :reviewer, :now)", told)
+    tx.execute(
+        f"""
+        INSERT INTO dismissed_reports (dismissal_id, turn_id, person_id, created_at)
+        SELECT :dismissal, turn_id, person_id, created_at {_DISLIKED}
+        """,
+        {**told, "dismissal": cursor.lastrowid},
+    )
+    return settle(tx, question_key, reviewer=reviewer)
+
+
+def find_last_dismissal(reader: Reader, *, reviewer: PersonId, now: datetime) -> Dismissal | None:
+    """Return a reviewer's last dismissal if it can be taken back still, else None."""
+    row = reader.execute(
+        """
+        SELECT * FROM dismissals WHERE reviewer_id = :reviewer AND restored_at IS NULL AND dismissed_at > :since
+        ORDER BY dismissed_at DESC, id DESC LIMIT 1
+        """,
+        {"reviewer": reviewer, "since": store_time(now - corrections.WITHDRAWAL_TIME)},
+    ).fetchone()
+    if row is None:
+        return None
+    return Dismissal(id=DismissalId(row["id"]), question_key=QuestionKey(row["question_key"]), dismissed_at=read_time(row["dismissed_at"]))
+
+
+def restore(tx: Transaction, dismissal_id: DismissalId, *, now: datetime) -> None:
+    """Take a dismissal back: what was disliked waits again, unless its author has thought better of it since."""
+    tx.execute("UPDATE dismissals SET restored_at = :now WHERE id = :id", {"id": dismissal_id, "now": store_time(now)})
+    tx.execute(
+        """
+        INSERT OR IGNORE INTO open_reports (question_key, turn_id, person_id, created_at)
+        SELECT question_key, turn_id, person_id, created_at
+        FROM dismissed_reports JOIN dismissals ON dismissals.id = dismissal_id
+        WHERE dismissal_id = :id AND EXISTS (
+            SELECT 1 FROM ratings
+            WHERE ratings.turn_id = dismissed_reports.turn_id AND ratings.person_id = dismissed_reports.person_id
+            AND is_good = 0 AND withdrawn_at IS NULL
+        )
+        """,
+        {"id": dismissal_id},
+    )
 
 
 def _to_item(row: sqlite3.Row) -> QueueItem:

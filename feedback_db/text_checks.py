@@ -26,6 +26,15 @@ _TAGS_OF_REGIONS = ("".join(chr(0xE0000 + ord(letter)) for letter in region) for
 _TAGGED_FLAG = re.compile(f"\U0001f3f4(?:{'|'.join(_TAGS_OF_REGIONS)})\U000e007f")
 
 
+_HOST = r"(?:[\w-]+\.)+[a-z]{2,}"
+_LINK = re.compile(rf"(?:https?://|\bwww\.)(?P<linked>[^\s/?#<>()\"']+)|(?<![\w@.-])(?P<named>{_HOST})(?![\w@-])")
+_ORDER = re.compile(
+    r"\b(?:ignore|disregard|forget)\b[^.;:!?]{0,30}\b(?:instructions?|rules?|prompt|above|previous|earlier)\b"
+    r"|\bsystem (?:prompt|message)\b|\byou are now\b|\bas an ai\b|\bjailbreak\b|\bdeveloper mode\b",
+    re.IGNORECASE,
+)
+
+
 class PersonalDataKind(StrEnum):
     """Structured kinds of personal data that can be recognised with some certainty."""
 
@@ -93,6 +102,16 @@ def _is_hidden(char: str) -> bool:
     if category == "Cc":
         return char not in _ALLOWED_CONTROL
     return category in {"Cf", "Cs", "Co", "Cn", "Zl", "Zp"} and _SHAPING_RUN.match(char) is None
+
+
+def list_links(text: str) -> set[str]:
+    """Return where a text links to: the hosts of its web addresses and of addresses that only look like one, in lower case."""
+    return {(match["linked"] or match["named"]).rstrip(".,:;") for match in _LINK.finditer(text.lower())}
+
+
+def gives_orders(text: str) -> bool:
+    """Say whether a text speaks to the model that reads it and not to a person; a reviewer decides what that means."""
+    return _ORDER.search(text) is not None
 
 
 def find_personal_data(text: str) -> list[Mark]:

@@ -232,12 +232,13 @@ class Swap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What somebody asks of the supervisor, and the sentence that says what became of it."""
+    """What somebody asks of the supervisor, and the sentence that says what became of it; `recipe` (JSON) None is the default."""
 
     id: RequestId
     kind: RequestKind
     person_id: PersonId
     reason: str
+    recipe: str | None
     created_at: datetime
     handled_at: datetime | None
     outcome: str | None

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from trainer.support_base.corpus import Corpus
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the browser tests keep pictures of what they see."""
+    parser.addoption("--screenshots", default=None, help="A folder for pictures of the pages that the browser tests look at.")
+
+
 @pytest.fixture(scope="session")
 def corpus() -> Corpus:
     from trainer.support_base.corpus import load_corpus

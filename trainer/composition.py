@@ -1,9 +1,10 @@
 """The product, composed over one data folder: whoever needs a model, the memory and the loop together starts here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from assistant.engine.base_model import BaseModel, load_base_model
 from assistant.engine.live import LiveAssistant
@@ -12,26 +13,51 @@ from assistant.engine.reply import Sampling
 from assistant.hot_swap import HotSwap, deploy_base
 from assistant.settings import BUNDLED_BASE, Settings
 from feedback_db.audit import Audit
+from feedback_db.chosen_settings import choose_settings, read_chosen_settings
 from feedback_db.database import Database
 from feedback_db.recipe import read_recipe
+from feedback_db.records import PersonId
+from feedback_db.text_checks import check_text
 from trainer.guard import draw_default_questions
 from trainer.memory import open_memory
-from trainer.planning import ServedBase, make_plan
+from trainer.planning import Plan, ServedBase, make_plan
 from trainer.schedule import SchedulePolicy
 from trainer.supervision.supervisor import Supervisor
 
 _GUARD_QUESTIONS = 300  # of which some two fifths watch what must stay, and the others are rehearsed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Errata:
     """The running product."""
 
+    settings: Settings
     db: Database
     audit: Audit
     live: LiveAssistant
     hot_swap: HotSwap
     supervisor: Supervisor
+
+    def change_settings(self, chosen: Mapping[str, Any], *, actor: PersonId, now: datetime) -> None:
+        """Keep what an admin chose, and go on by it at once.
+
+        Raises:
+            SettingsError: something cannot be chosen, or a value is out of range.
+            HostileTextError: the system message holds characters that nobody sees.
+        """
+        settings = self.settings.choose(chosen)
+        if settings.system_message:
+            check_text(settings.system_message, what="a system message", max_chars=len(settings.system_message))
+        with self.db.write() as tx:
+            choose_settings(tx, chosen, person_id=actor, now=now)
+            self.audit.append(
+                tx, actor=actor, action="change_settings", subject="settings", details={"names": ", ".join(sorted(chosen))}, now=now
+            )
+        self.settings = settings
+        _deploy(self.db, self.audit, self.live.base, settings, now)
+        self.supervisor.reconfigure(
+            _make_plan(settings), served=_describe_base(self.live.base, settings), schedule=_read_schedule(settings), now=now
+        )
 
 
 @contextmanager
@@ -43,29 +69,41 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
     """
     with ExitStack() as stack:
         db, audit = stack.enter_context(open_memory(settings))  # first, for it is quick to say that another process has it
+        settings = settings.choose(read_chosen_settings(db.read()))
         base = load_base_model(settings.base or BUNDLED_BASE, device=settings.device)
         live = stack.enter_context(LiveAssistant(base))
-        sampling = Sampling(max_tokens=settings.max_reply_tokens)
-        deploy_base(db, audit, base, system_message=settings.system_message, sampling=sampling, now=datetime.now(UTC))
+        _deploy(db, audit, base, settings, datetime.now(UTC))
         hot_swap = HotSwap(db, audit, live, settings.data_folder / "runs")
         hot_swap.sync_once(now=datetime.now(UTC))
-        questions = draw_default_questions(_GUARD_QUESTIONS, seed=1, system_message=settings.system_message)
         supervisor = Supervisor(
             db,
             audit,
             settings.data_folder / "runs",
-            make_plan(questions, system_message=settings.system_message),
-            served=_describe_base(base, settings, sampling),
+            _make_plan(settings),
+            served=_describe_base(base, settings),
             recipe=read_recipe(settings.recipe),
             schedule=_read_schedule(settings),
         )
         try:
-            yield Errata(db=db, audit=audit, live=live, hot_swap=hot_swap, supervisor=supervisor)
+            yield Errata(settings=settings, db=db, audit=audit, live=live, hot_swap=hot_swap, supervisor=supervisor)
         finally:
             supervisor.stop()
 
 
-def _describe_base(base: BaseModel, settings: Settings, sampling: Sampling) -> ServedBase:
+def _sample(settings: Settings) -> Sampling:
+    return Sampling(max_tokens=settings.max_reply_tokens)
+
+
+def _deploy(db: Database, audit: Audit, base: BaseModel, settings: Settings, now: datetime) -> None:
+    deploy_base(db, audit, base, system_message=settings.system_message, sampling=_sample(settings), now=now)
+
+
+def _make_plan(settings: Settings) -> Plan:
+    questions = draw_default_questions(_GUARD_QUESTIONS, seed=1, system_message=settings.system_message)
+    return make_plan(questions, system_message=settings.system_message)
+
+
+def _describe_base(base: BaseModel, settings: Settings) -> ServedBase:
     return ServedBase(
         name=base.name,
         revision=base.revision,
@@ -73,7 +111,7 @@ def _describe_base(base: BaseModel, settings: Settings, sampling: Sampling) -> S
         template_hash=hash_template(base.tokenizer),
         system_message=settings.system_message,
         device=settings.device,
-        sampling=asdict(sampling),
+        sampling=asdict(_sample(settings)),
         context_tokens=base.context_tokens,
         count_tokens=lambda messages: count_prompt_tokens(base.tokenizer, messages),
     )

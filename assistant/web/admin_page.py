@@ -1,7 +1,7 @@
 """The admin page: what is live and why, training by hand, runs and their reports, promotion and rollback, people, the audit, health."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,14 +10,18 @@ import gradio as gr
 
 from assistant.errors import AssistantError
 from assistant.web import admin_view, chat_view
+from assistant.web.charts import PERIODS, Charts
 from assistant.web.events import read_text
 from assistant.web.passwords import hash_password
+from assistant.web.recipe_form import RecipeForm
 from assistant.web.roles import requires
+from assistant.web.settings_form import SettingsForm
 from assistant.web.sign_in import SignIn
 from feedback_db import examples, people, releases, requests, runs
 from feedback_db.audit import Audit, list_newest
 from feedback_db.database import Database, Transaction
 from feedback_db.errors import FeedbackError
+from feedback_db.recipe import Recipe
 from feedback_db.records import Person, PersonId, Role
 from feedback_db.training_records import RequestKind, RunId
 
@@ -29,6 +33,16 @@ _Shown = dict[Any, Any]  # what changes on the page: component → its value
 
 class Operating(Protocol):
     """What the admin page has done elsewhere; each returns a sentence that says what came of it."""
+
+    def read_settings(self) -> dict[str, Any]:
+        """Return the settings that may be chosen, by their names."""
+
+    def change_settings(self, chosen: Mapping[str, Any], *, actor: PersonId, now: datetime) -> str:
+        """Go on by what was chosen.
+
+        Raises:
+            AssistantError, FeedbackError: it cannot be used.
+        """
 
     def promote(self, tx: Transaction, version: int, *, actor: PersonId, reason: str, now: datetime) -> str:
         """Wish that a release be live."""
@@ -62,6 +76,7 @@ class AdminPage:
         sign_in: SignIn,
         operating: Operating,
         *,
+        recipe: Recipe,
         gpu: str | None,
         read_version: Callable[[], int | None],
         mounts: Sequence[str],
@@ -70,6 +85,7 @@ class AdminPage:
         self.sign_in, self.clock = sign_in, clock
         self._db, self._audit, self._operating, self._gpu = db, audit, operating, gpu
         self._read_version, self._mounts = read_version, tuple(mounts)
+        self._recipe, self._settings, self._charts = RecipeForm(recipe), SettingsForm(), Charts()
 
     def build(self) -> gr.Blocks:
         """Return the page, with a role on each of its functions."""
@@ -84,8 +100,14 @@ class AdminPage:
                         self._build_training()
                     with gr.Tab("Versions"):
                         self._build_versions()
+                    with gr.Tab("Charts") as self._charts_tab:
+                        self._period = gr.Radio(list(PERIODS), value="30 days", show_label=False, container=False, elem_id="period")
+                        self._charts.build()
                     with gr.Tab("People"):
                         self._build_people()
+                    with gr.Tab("Settings"):
+                        self._settings.build()
+                        self._save = gr.Button("Save", variant="primary", elem_id="save")
                     with gr.Tab("Audit and health"):
                         self._build_health()
             self._run = gr.Textbox(visible="hidden", elem_id="run")
@@ -97,6 +119,8 @@ class AdminPage:
             self._train = gr.Button("Train now", variant="primary", elem_id="train")
             self._dry_run = gr.Button("What would be trained?", elem_id="dry-run")
             self._cancel = gr.Button("Cancel the run", variant="stop", elem_id="cancel")
+        with gr.Accordion("Advanced: another recipe for this run", open=False, elem_id="advanced"):
+            self._recipe.build()
         self._progress = gr.HTML(elem_id="progress")
         self._loss = gr.LinePlot(x="step", y="loss", label="Loss", elem_id="loss", height=220, visible=False)
         self._runs = gr.HTML(elem_id="runs", js_on_load=_read("admin.js"))
@@ -133,12 +157,13 @@ class AdminPage:
             *(self._header, self._notice, self._status, self._progress, self._loss, self._runs, self._report, self._run, self._releases),
             *(self._version, self._promote_reason, self._typed, self._rollback_reason, self._people, self._name, self._password),
             *(self._health, self._audit_rows),
+            *self._settings.fields,
         ]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "outputs": everything}
         page.load(self._load, None, **quiet)
         timer.tick(self._look, self._run, **quiet)
-        self._train.click(self._ask_train, None, **quiet)
-        self._dry_run.click(self._ask_dry_run, None, **quiet)
+        self._train.click(self._ask_train, self._recipe.fields, **quiet)
+        self._dry_run.click(self._ask_dry_run, self._recipe.fields, **quiet)
         self._cancel.click(self._ask_cancel, None, **quiet)
         self._runs.wish(self._open_report, None, **quiet)
         self._promote.click(self._promote_version, [self._version, self._promote_reason], **quiet)
@@ -147,27 +172,42 @@ class AdminPage:
         self._add.click(self._add_person, [self._name, self._password, self._role], **quiet)
         self._back_up.click(self._back_up_now, None, **quiet)
         self._check.click(self._check_now, None, **quiet)
+        self._save.click(self._save_settings, self._settings.fields, **quiet)
+        for event in (self._charts_tab.select, self._period.change):
+            event(self._draw_charts, self._period, **{**quiet, "outputs": self._charts.all})
 
     @requires(Role.ADMIN)
     def _load(self, person: Person) -> _Shown:
-        header = chat_view.render_header("Admin", person, version=self._read_version(), mounts=self._mounts, has_side=False)
-        return {self._header: header, **self._show_all(person, "")}
+        header = chat_view.render_header("Admin", person, version=self._read_version(), mounts=self._mounts, side=None)
+        return {self._header: header, **self._show_all(person, ""), **self._settings.show(self._operating.read_settings())}
 
     @requires(Role.ADMIN)
     def _look(self, person: Person, run: str) -> _Shown:  # noqa: ARG002  the role is what matters
         return self._show_moving(run or "")
 
     @requires(Role.ADMIN)
-    def _ask_train(self, person: Person) -> _Shown:
-        return self._ask(person, RequestKind.TRAIN, "Asked for: the run begins within seconds.")
+    def _ask_train(self, person: Person, *recipe: object) -> _Shown:
+        return self._ask(person, RequestKind.TRAIN, recipe, "Asked for: the run begins within seconds.")
 
     @requires(Role.ADMIN)
-    def _ask_dry_run(self, person: Person) -> _Shown:
-        return self._ask(person, RequestKind.DRY_RUN, "Asked for: the answer appears within seconds.")
+    def _ask_dry_run(self, person: Person, *recipe: object) -> _Shown:
+        return self._ask(person, RequestKind.DRY_RUN, recipe, "Asked for: the answer appears within seconds.")
 
     @requires(Role.ADMIN)
     def _ask_cancel(self, person: Person) -> _Shown:
-        return self._ask(person, RequestKind.CANCEL, "Asked for: the run saves what it has and ends.")
+        return self._ask(person, RequestKind.CANCEL, None, "Asked for: the run saves what it has and ends.")
+
+    @requires(Role.ADMIN)
+    def _save_settings(self, person: Person, *values: object) -> _Shown:
+        try:
+            told = self._operating.change_settings(self._settings.read(values), actor=person.id, now=self.clock())
+        except (AssistantError, FeedbackError) as refused:
+            return self._complain(refused)
+        return self._show_all(person, "") | self._settings.show(self._operating.read_settings()) | self._say(told)
+
+    @requires(Role.ADMIN)
+    def _draw_charts(self, person: Person, period: str) -> _Shown:  # noqa: ARG002  the role is what matters
+        return self._charts.draw(self._db.read(), until=self.clock(), days=PERIODS.get(period or "", 30))
 
     @requires(Role.ADMIN)
     def _open_report(self, person: Person, event: gr.EventData) -> _Shown:  # noqa: ARG002  the role is what matters
@@ -253,9 +293,13 @@ class AdminPage:
     def _check_now(self, person: Person) -> _Shown:  # noqa: ARG002  the role is what matters
         return {self._health: self._render_health(self._operating.find_damage()), self._audit_rows: self._render_audit()}
 
-    def _ask(self, person: Person, kind: RequestKind, words: str) -> _Shown:
+    def _ask(self, person: Person, kind: RequestKind, recipe: Sequence[object] | None, words: str) -> _Shown:
+        try:
+            chosen = None if recipe is None else self._recipe.read(recipe)
+        except FeedbackError as refused:
+            return self._complain(refused)
         with self._db.write() as tx:
-            requests.add_request(tx, kind, person_id=person.id, reason="", now=self.clock())
+            requests.add_request(tx, kind, person_id=person.id, reason="", recipe=chosen, now=self.clock())
         return self._say(words)
 
     def _show_all(self, person: Person, run: str) -> _Shown:

@@ -62,10 +62,13 @@ class _Pending:
     html: Markup
 
 
-def render_header(title: str, person: Person, *, version: int | None, mounts: Sequence[str], has_side: bool) -> str:
-    """Return the top of a page: its title, the version that answers, the way to the other pages of one's role, signing in and out."""
+def render_header(title: str, person: Person, *, version: int | None, mounts: Sequence[str], side: str | None) -> str:
+    """Return the top of a page: its title, the version that answers, the way to the other pages of one's role, signing in and out.
+
+    `side` says what the list at its side holds, None where there is none.
+    """
     pages = [(path, name) for path, (name, role) in _PAGES.items() if path in mounts and person.role.includes(role)]
-    return templates.get_template("header.html.jinja").render(title=title, person=person, version=version, pages=pages, has_side=has_side)
+    return templates.get_template("header.html.jinja").render(title=title, person=person, version=version, pages=pages, side=side)
 
 
 def render_log(

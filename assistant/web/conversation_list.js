@@ -10,10 +10,7 @@ const hide = (node) => {
   line(node).querySelector('.open').focus()
 }
 const does = {
-  open: (button) => {
-    document.querySelector('#layout').classList.remove('side-open')
-    trigger('open', {id: line(button).dataset.id})
-  },
+  open: (button) => trigger('open', {id: line(button).dataset.id}),
   rename: (button) => show(button, '.rename'),
   'ask-erase': (button) => show(button, '.erase'),
   erase: (button) => trigger('erase', {id: line(button).dataset.id}),

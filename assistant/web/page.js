@@ -13,6 +13,9 @@ if (!window.errata) { // Gradio runs a page's head twice
     const opener = event.target.closest('[data-do=toggle-side]')
     if (opener) {
       opener.setAttribute('aria-expanded', String(document.querySelector('#layout').classList.toggle('side-open')))
+    } else if (event.target.closest('#side .open, #new')) { // what was chosen there is to be seen
+      document.querySelector('#layout').classList.remove('side-open')
+      document.querySelector('[data-do=toggle-side]')?.setAttribute('aria-expanded', 'false')
     }
   })
 }

@@ -2,7 +2,6 @@
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-do]')
   if (button?.dataset.do === 'open') {
-    document.querySelector('#layout').classList.remove('side-open')
     trigger('open', {id: button.dataset.id})
   } else if (button?.dataset.do === 'retire') {
     trigger('retire', {id: button.dataset.id})

@@ -19,6 +19,7 @@ from feedback_db.database import Database, Transaction
 from feedback_db.errors import FeedbackError, NotFoundError, VariantExistsError
 from feedback_db.records import Correction, CorrectionId, CorrectionState, Decision, Person, Role, Turn
 from feedback_db.review_queue import OpenReport, QuestionKey, QueueItem
+from feedback_db.text_checks import list_links
 from feedback_db.training_records import ExampleId, GoldenId, Related, Split
 
 _HERE = Path(__file__).parent
@@ -155,7 +156,7 @@ class ReviewPage:
 
     @requires(Role.REVIEWER)
     def _load(self, person: Person) -> _Shown:
-        header = chat_view.render_header("Review", person, version=self._read_version(), mounts=self._mounts, has_side=True)
+        header = chat_view.render_header("Review", person, version=self._read_version(), mounts=self._mounts, side="Queue")
         alone = people.count_reviewers(self._db.read()) < 2
         shown = self._show_next(person)
         return shown | {self._header: header, self._notice: chat_view.render_hint(_ALONE if alone else "")}
@@ -219,7 +220,7 @@ class ReviewPage:
             opened = self._find_opened(person, QuestionKey(key or ""), CorrectionId(chosen or ""))
             with self._db.write() as tx:
                 if opened.chosen is None:
-                    count = review_queue.dismiss(tx, opened.item.question_key, reviewer=person.id)
+                    count = review_queue.dismiss(tx, opened.item.question_key, reviewer=person.id, now=self.clock())
                     self._record(tx, person, "dismiss", opened.item.question_key, {"reports": count})
                 else:
                     self._decide_for_all(tx, person, opened.chosen, Decision.REJECTED, None, note)
@@ -236,21 +237,29 @@ class ReviewPage:
 
     @requires(Role.REVIEWER)
     def _undo_last(self, person: Person) -> _Shown:
-        last = corrections.list_last_decision(self._db.read(), reviewer=person.id, now=self.clock())
-        if not last:
-            return {self._notice: chat_view.render_hint("Nothing to undo: a decision can be taken back for a minute.")}
         try:
             with self._db.write() as tx:
-                for review in last:
-                    corrections.withdraw_review(tx, review.id, reviewer=person.id, now=self.clock())
-                    self._record(tx, person, "withdraw_review", review.correction_id, {})
+                key = self._take_back(tx, person)
+                if key is None:
+                    return {self._notice: chat_view.render_hint("Nothing to undo: a decision can be taken back for a minute.")}
+                review_queue.claim(tx, key, reviewer=person.id, now=self.clock())
         except FeedbackError as refused:
             return self._complain(refused)
-        turn = corrections.find_correction(self._db.read(), last[0].correction_id).turn_id
-        key = review_queue.find_key(self._db.read(), turn)
-        with self._db.write() as tx:
-            review_queue.claim(tx, key, reviewer=person.id, now=self.clock())
         return self._show_item(person, key)
+
+    def _take_back(self, tx: Transaction, person: Person) -> QuestionKey | None:
+        """Take the last decision back, or the last dismissal where that came later; return what it was about, None for neither."""
+        now = self.clock()
+        last = corrections.list_last_decision(tx, reviewer=person.id, now=now)
+        dismissed = review_queue.find_last_dismissal(tx, reviewer=person.id, now=now)
+        if dismissed is not None and (not last or last[0].created_at <= dismissed.dismissed_at):
+            review_queue.restore(tx, dismissed.id, now=now)
+            self._record(tx, person, "restore", dismissed.question_key, {})
+            return dismissed.question_key
+        for review in last:
+            corrections.withdraw_review(tx, review.id, reviewer=person.id, now=now)
+            self._record(tx, person, "withdraw_review", review.correction_id, {})
+        return review_queue.find_key(tx, corrections.find_correction(tx, last[0].correction_id).turn_id) if last else None
 
     @requires(Role.REVIEWER)
     def _retire(self, person: Person, state: str, search: str, event: gr.EventData) -> _Shown:
@@ -287,7 +296,7 @@ class ReviewPage:
             author=person.id,
             now=self.clock(),
         )
-        review_queue.dismiss(tx, opened.item.question_key, reviewer=person.id)
+        review_queue.settle(tx, opened.item.question_key, reviewer=person.id)
         self._record(tx, person, "propose", added.id, {})
 
     def _decide_for_all(
@@ -400,7 +409,13 @@ class ReviewPage:
         reader = self._db.read()
         record = None if opened.chosen is None else corrections.read_author_record(reader, opened.chosen.author_id)
         consent = conversations.has_consent(reader, opened.turn.conversation_id)
-        return review_view.list_badges([opened.turn.user_message, reply], record, related, has_consent=consent)
+        return review_view.list_badges(
+            [opened.turn.user_message, reply],
+            record,
+            related,
+            links=sorted(list_links(reply) - list_links(opened.turn.reply)),
+            has_consent=consent,
+        )
 
     def _show_list(self, person: Person, state: str, search: str) -> _Shown:
         """Show the queue and its next item, or one of the lists of what was decided."""

@@ -12,7 +12,7 @@ from assistant.web.word_diff import render_diff
 from feedback_db.corrections import AuthorRecord, Decided
 from feedback_db.records import Correction, CorrectionId, Turn
 from feedback_db.review_queue import OpenReport, QueueItem
-from feedback_db.text_checks import find_personal_data
+from feedback_db.text_checks import find_personal_data, gives_orders
 from feedback_db.training_records import Example, GoldenItem, Related, Relation
 
 _RELATIONS = {
@@ -153,10 +153,15 @@ def name_related(one: Related) -> str:
     return f"golden {one.id}" if isinstance(one.id, int) else f"example {one.id}"
 
 
-def list_badges(texts: Sequence[str], record: AuthorRecord | None, related: Sequence[Related], *, has_consent: bool) -> list[Badge]:
-    """Return what a reviewer should know of the texts that would be learned, their author and their kin."""
+def list_badges(
+    texts: Sequence[str], record: AuthorRecord | None, related: Sequence[Related], *, links: Sequence[str], has_consent: bool
+) -> list[Badge]:
+    """Return what a reviewer should know of the texts that would be learned, their new links, their author and their kin."""
     kinds = sorted({mark.kind.value for text in texts for mark in find_personal_data(text)})
     badges = [Badge(kind="warn", sentence=f"possible {kind}") for kind in kinds]
+    badges += [Badge(kind="warn", sentence=f"new link: {link}") for link in links]
+    if any(gives_orders(text) for text in texts):
+        badges.append(Badge(kind="warn", sentence="speaks to the model"))
     if any(one.relation is Relation.CONTRADICTS for one in related):
         badges.append(Badge(kind="warn", sentence="contradicts what is approved"))
     if any(one.relation is Relation.SAME for one in related):

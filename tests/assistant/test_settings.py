@@ -61,3 +61,26 @@ def test_a_setting_of_the_loop_out_of_range_is_named(name: str, value: str, monk
     monkeypatch.setenv(f"ERRATA_{name}", value)
     with pytest.raises(SettingsError, match=rf"ERRATA_{name}: "):
         read_settings()
+
+
+def test_an_admin_chooses_some_settings_in_the_place_of_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ERRATA_QUIET_FROM", "22:00")
+    monkeypatch.setenv("ERRATA_PORT", "9000")
+    chosen = read_settings().choose({"quiet_from": None, "system_message": "You help.", "schedule_cron": "30 1 * * *"})
+    assert (chosen.quiet_from, chosen.system_message, chosen.schedule_cron, chosen.port) == (None, "You help.", "30 1 * * *", 9000)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        ({"port": 1}, "found port"),
+        ({"schedule_cron": "every night"}, "schedule_cron: .*found 'every night'"),
+        ({"schedule_zone": "Mars"}, "time zone"),
+        ({"quiet_from": "late"}, "quiet_from"),
+        ({"schedule_least_examples": None}, "schedule_least_examples"),
+        ({"system_message": "x" * 4001}, "system_message"),
+    ],
+)
+def test_what_cannot_be_chosen_is_named(chosen: dict[str, object], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        read_settings().choose(chosen)

@@ -1,10 +1,9 @@
 """The chat page in a real browser."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Open, wait_for
+from tests.e2e.conftest import Open, check, wait_for
 
 pytestmark = pytest.mark.slow
 XSS = (
@@ -128,9 +127,3 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(open_page: Open,
     if width < 700:
         page.get_by_role("button", name="Conversations").click()
         check(page, "conversations")
-
-
-def check(page: Page, state: str) -> None:
-    found = Axe().run(page)
-    assert found.violations_count == 0, f"{state}: {found.generate_report()}"
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), state

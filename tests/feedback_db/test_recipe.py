@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from feedback_db.errors import RecipeError
-from feedback_db.recipe import Recipe, read_recipe, write_recipe
+from feedback_db.recipe import Recipe, list_ranges, read_recipe, write_recipe
 
 
 def test_the_defaults_are_in_range_and_survive_writing() -> None:
@@ -50,3 +50,10 @@ def test_all_problems_are_told_at_once() -> None:
 def test_what_is_no_recipe_is_refused(text: str) -> None:
     with pytest.raises(RecipeError):
         read_recipe(text)
+
+
+def test_every_number_has_a_range_that_holds_its_default() -> None:
+    for one in list_ranges():
+        default = getattr(Recipe(), one.name)
+        assert (default is None and one.is_optional) or one.least <= default <= one.most, one.name
+        assert one.why

@@ -6,6 +6,7 @@ import pytest
 from feedback_db import requests
 from feedback_db.database import Database
 from feedback_db.errors import AlreadyHandledError, HostileTextError, NotFoundError
+from feedback_db.recipe import Recipe, read_recipe
 from feedback_db.records import PersonId
 from feedback_db.training_records import Request, RequestId, RequestKind
 
@@ -69,3 +70,13 @@ def test_the_schedule_says_its_newest_word(db: Database, now: datetime) -> None:
 def test_the_schedule_has_one_row(db: Database) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"), db.write() as tx:
         tx.execute("INSERT INTO schedule_status (id, is_due, reasons, updated_at) VALUES (2, 0, '[]', '2026')")
+
+
+def test_a_run_may_be_asked_for_with_a_recipe_of_its_own(db: Database, bob: PersonId, now: datetime) -> None:
+    with db.write() as tx:
+        asked = requests.add_request(tx, RequestKind.TRAIN, person_id=bob, reason="", recipe=Recipe(rank=8), now=now)
+    assert asked.recipe is not None
+    assert read_recipe(asked.recipe) == Recipe(rank=8)
+    assert ask(db, bob, now).recipe is None
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"), db.write() as tx:
+        requests.add_request(tx, RequestKind.CANCEL, person_id=bob, reason="", recipe=Recipe(), now=now)

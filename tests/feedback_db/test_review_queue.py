@@ -124,8 +124,27 @@ def test_what_was_only_disliked_can_be_dismissed(db: Database, ask: Ask, bob: Pe
     ask("a", "how long", disliked=True)
     ask("b", "how long", corrected="x")
     with db.write() as tx:
-        assert review_queue.dismiss(tx, key_of("how long"), reviewer=bob) == 1
+        assert review_queue.dismiss(tx, key_of("how long"), reviewer=bob, now=now) == 1
     assert list_questions(db, bob, now) == [("how long", 1, 1)]
+
+
+def test_a_dismissal_is_taken_back_within_a_minute_and_only_once(
+    db: Database, ask: Ask, bob: PersonId, cleo: PersonId, now: datetime
+) -> None:
+    ask("a", "how long", disliked=True)
+    ask("b", "how long", disliked=True)
+    with db.write() as tx:
+        assert review_queue.dismiss(tx, key_of("how long"), reviewer=bob, now=now) == 2
+        conversations.withdraw_rating(tx, TurnId("turn of b"), person_id=PersonId("b"), now=now)
+    assert list_questions(db, bob, now) == []
+    assert review_queue.find_last_dismissal(db.read(), reviewer=cleo, now=now) is None
+    assert review_queue.find_last_dismissal(db.read(), reviewer=bob, now=now + timedelta(seconds=61)) is None
+    found = review_queue.find_last_dismissal(db.read(), reviewer=bob, now=now + timedelta(seconds=59))
+    assert found is not None
+    with db.write() as tx:
+        review_queue.restore(tx, found.id, now=now)
+    assert list_questions(db, bob, now) == [("how long", 1, 0)]
+    assert review_queue.find_last_dismissal(db.read(), reviewer=bob, now=now) is None
 
 
 def test_two_reviewers_never_have_the_same_item(db: Database, ask: Ask, bob: PersonId, cleo: PersonId, now: datetime) -> None:

@@ -16,7 +16,7 @@ from feedback_db import requests, runs
 from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.errors import EmptySnapshotError, NotTrainableError
-from feedback_db.recipe import Recipe
+from feedback_db.recipe import Recipe, read_recipe
 from feedback_db.records import PersonId
 from feedback_db.training_records import Deployment, ExampleId, Request, RequestKind, Run
 from trainer.planning import Plan, ServedBase
@@ -84,6 +84,17 @@ class Supervisor:
             sleep(_PAUSE_S)
             self.tick(clock())
 
+    def reconfigure(self, plan: Plan, *, served: ServedBase, schedule: SchedulePolicy, now: datetime) -> None:
+        """Go on with another system message and schedule; a run under way keeps those that it began with."""
+        with self._ticking:
+            self._plan = self._caretaker.plan = plan
+            self._served = self._caretaker.served = served
+            if schedule != self._schedule:
+                self._schedule = schedule
+                with self._db.write() as tx:  # the look that was announced is the old schedule's
+                    requests.publish_status(tx, is_due=False, reasons=["The schedule was changed."], next_look_at=None, now=now)
+            self._known = None
+
     def stop(self) -> None:
         """Let go of the trainer, which goes on; the next supervisor adopts it."""
         with self._ticking:
@@ -127,7 +138,7 @@ class Supervisor:
         active = runs.find_active_run(self._db.read())
         outcome = None
         if request.kind is RequestKind.DRY_RUN:
-            outcome = self._try_out(now)
+            outcome = self._try_out(request, now)
         elif request.kind is RequestKind.CANCEL and active is None:
             outcome = "No run is under way."
         elif request.kind is RequestKind.CANCEL and active is not None:
@@ -138,12 +149,12 @@ class Supervisor:
             with self._db.write() as tx:
                 requests.handle(tx, request.id, outcome=outcome, now=now)
 
-    def _try_out(self, now: datetime) -> str:
+    def _try_out(self, request: Request, now: datetime) -> str:
         """Say what a run would do that somebody asked for now."""
         facts = self._read_facts(now)
         gathered = gather(self._db.read(), self._served, until=now)
         found = assess(replace(facts, is_requested=True), self._schedule, now)
-        return tell_dry_run(found, self._plan(gathered.material, self._recipe), gathered.too_long)
+        return tell_dry_run(found, self._plan(gathered.material, self._find_recipe(request)), gathered.too_long)
 
     def _follow_schedule(self, now: datetime) -> None:
         """Start a run if one is due, and publish why or why not."""
@@ -183,10 +194,14 @@ class Supervisor:
         """Take the snapshot, queue the run and answer who asked for it: all of it or nothing."""
         with self._db.write() as tx:
             asked = [request for request in requests.list_open(tx) if request.kind is RequestKind.TRAIN]
-            by = asked[0].person_id if asked else None
-            run = order_run(tx, self._audit, hashes, self._recipe, requested_by=by, reason=due.reason, now=now)
+            by, recipe = (asked[0].person_id, self._find_recipe(asked[0])) if asked else (None, self._recipe)
+            run = order_run(tx, self._audit, hashes, recipe, requested_by=by, reason=due.reason, now=now)
             for request in asked:
-                requests.handle(tx, request.id, outcome=f"Run '{run.id}' was started.", now=now)
+                if self._find_recipe(request) == recipe:  # who asks for another one gets a run of their own after this
+                    requests.handle(tx, request.id, outcome=f"Run '{run.id}' was started.", now=now)
             look = self._schedule.next_look(now)
             requests.publish_status(tx, is_due=True, reasons=[due.reason], next_look_at=look, now=now)
         return run
+
+    def _find_recipe(self, request: Request) -> Recipe:
+        return self._recipe if request.recipe is None else read_recipe(request.recipe)

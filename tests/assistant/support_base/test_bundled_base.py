@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +15,8 @@ from trainer.support_base.evaluation import states
 from trainer.support_base.reading import Reader
 from trainer.support_base.suites import Counts
 
-COUNTS = Counts(per_intent=2, clarify_per_intent=1, references=120, long_contexts=10, per_small_talk=4, identity=20, refusals=40)
+COUNTS = Counts(per_intent=2, clarify_per_intent=1, references=120, long_contexts=10, per_small_talk=8, identity=20, refusals=100)
+NOISE = 0.1  # three standard errors of a share of some 150 questions
 
 
 @pytest.fixture(scope="module")
@@ -69,26 +71,27 @@ def test_any_text_survives_the_tokenizer(bundled_base: BaseModel) -> None:
     assert bundled_base.tokenizer.decode(bundled_base.tokenizer(text)["input_ids"]) == text
 
 
+@pytest.fixture
+def card() -> dict[str, float]:
+    """What the model card says that was measured."""
+    rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", (BUNDLED_BASE / "README.md").read_text(), re.MULTILINE)
+    return {name: float(value) for name, value in rows}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("measure", "least"),
-    [
-        ("intent_accuracy", 0.93),
-        ("entity_accuracy", 0.90),
-        ("follow_up_accuracy", 0.88),
-        ("reference_accuracy", 0.80),
-        ("small_talk", 0.90),
-        ("refusal", 0.85),
-    ],
+    "measure", ["intent_accuracy", "entity_accuracy", "follow_up_accuracy", "reference_accuracy", "small_talk", "refusal"]
 )
-def test_it_does_what_its_card_says_give_or_take_the_noise_of_fewer_questions(measure: str, least: float, scores: dict[str, float]) -> None:
-    assert scores[measure] >= least
+def test_it_does_what_its_card_says_give_or_take_the_noise_of_fewer_questions(
+    measure: str, scores: dict[str, float], card: dict[str, float]
+) -> None:
+    assert scores[measure] >= card[measure] - NOISE
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("measure", "most"), [("wrong_refusal", 0.04), ("distractor_errors", 0.08)])
-def test_it_makes_hardly_more_mistakes_than_its_card_says(measure: str, most: float, scores: dict[str, float]) -> None:
-    assert scores[measure] <= most
+@pytest.mark.parametrize("measure", ["wrong_refusal", "distractor_errors"])
+def test_it_makes_hardly_more_mistakes_than_its_card_says(measure: str, scores: dict[str, float], card: dict[str, float]) -> None:
+    assert scores[measure] <= card[measure] + NOISE
 
 
 def test_it_takes_a_fact_from_a_reference_block(ask: Callable[..., str]) -> None:

@@ -1,6 +1,6 @@
 """The admin page as a browser drives it: through the wall and Gradio's queue, without a model."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -8,12 +8,14 @@ import gradio as gr
 import pytest
 from starlette.testclient import TestClient
 
+from assistant.errors import SettingsError
 from assistant.web.admin_page import AdminPage
 from assistant.web.sign_in import SignIn
 from assistant.web.site import build_site
 from feedback_db import people, releases, requests, runs
 from feedback_db.audit import Audit
 from feedback_db.database import Database, Transaction
+from feedback_db.recipe import Recipe, read_recipe
 from feedback_db.records import PersonId, Role
 from feedback_db.training_records import RequestKind
 from tests.assistant.web.conftest import NOW, Clock
@@ -30,6 +32,17 @@ class Operating:
     def __init__(self, db: Database, audit: Audit) -> None:
         self._db, self._audit = db, audit
         self.fault: str | None = None
+        self.chosen: dict[str, Any] = {"system_message": "You help a lot.", "schedule_cron": "0 2 * * *", "schedule_zone": "UTC"}
+        self.chosen |= {"schedule_least_examples": 1, "schedule_cool_down_minutes": 60, "quiet_from": "", "quiet_until": ""}
+
+    def read_settings(self) -> dict[str, Any]:
+        return self.chosen
+
+    def change_settings(self, chosen: Mapping[str, Any], *, actor: PersonId, now: datetime) -> str:
+        if chosen["schedule_cron"] == "never":
+            raise SettingsError(["schedule_cron: expected a moment."])
+        self.chosen = dict(chosen)
+        return "Saved."
 
     def promote(self, tx: Transaction, version: int, *, actor: PersonId, reason: str, now: datetime) -> str:
         releases.deploy(tx, self._audit, version, actor=actor, reason=reason or "by hand", now=now)
@@ -67,7 +80,8 @@ def page(db: Database, audit: Audit, sign_in: SignIn, operating: Operating, cloc
                 tx, base="b", revision="r", quantisation="nf4", template_hash="t", system_message=message, sampling={}, now=NOW
             )
             releases.deploy(tx, audit, release.version, actor=None, reason="The base as the settings name it.", now=NOW)
-    return AdminPage(db, audit, sign_in, operating, gpu=None, read_version=lambda: 0, mounts=(MOUNT, "/review", "/"), clock=clock).build()
+    mounts = (MOUNT, "/review", "/")
+    return AdminPage(db, audit, sign_in, operating, recipe=Recipe(), gpu=None, read_version=lambda: 0, mounts=mounts, clock=clock).build()
 
 
 @pytest.fixture
@@ -98,6 +112,13 @@ def config(ada: TestClient) -> dict[str, Any]:
 
 def call(browser: TestClient, config: dict[str, Any], function: str, *data: Any, event: dict[str, Any] | None = None) -> Ended:
     return call_at(browser, config, function, list(data), event=event, mount=MOUNT)
+
+
+def read_fields(config: dict[str, Any], function: str) -> dict[str, Any]:
+    """Return what stands in the fields that a function is given, by their names on the page."""
+    dependency = next(one for one in config["dependencies"] if one["api_name"] == function)
+    props = {one["id"]: one["props"] for one in config["components"]}
+    return {props[field]["elem_id"]: props[field].get("value") for field in dependency["inputs"]}
 
 
 def test_every_function_of_the_page_needs_an_admin(page: gr.Blocks) -> None:
@@ -132,7 +153,7 @@ def test_training_a_dry_run_and_a_cancellation_are_asked_of_the_supervisor(
     db: Database, ada: TestClient, config: dict[str, Any], clock: Clock
 ) -> None:
     for function in ("_ask_train", "_ask_dry_run", "_ask_cancel"):
-        assert "Asked for" in call(ada, config, function).shown["notice"]
+        assert "Asked for" in call(ada, config, function, *read_fields(config, function).values()).shown["notice"]
     asked = requests.list_open(db.read())
     assert [(one.kind, one.person_id) for one in asked] == [
         (RequestKind.TRAIN, "ada"),
@@ -180,3 +201,32 @@ def test_people_are_added_given_roles_and_shut_out_but_not_oneself(
 def test_an_unknown_run_has_no_report(ada: TestClient, config: dict[str, Any], db: Database) -> None:
     assert 'role="alert"' in call(ada, config, "_open_report", event={"what": "report", "id": "x"}).shown["notice"]
     assert runs.list_runs(db.read()) == []
+
+
+def test_a_run_is_asked_for_with_a_recipe_of_its_own_if_it_is_in_range(db: Database, ada: TestClient, config: dict[str, Any]) -> None:
+    fields = read_fields(config, "_ask_train")
+    call(ada, config, "_ask_train", *fields.values())
+    call(ada, config, "_ask_train", *{**fields, "recipe-rank": 8, "recipe-layers": "0, 2", "recipe-epochs": None}.values())
+    default, own = requests.list_open(db.read())
+    assert default.recipe is None
+    assert own.recipe is not None
+    assert read_recipe(own.recipe) == Recipe(rank=8, layers=(0, 2))
+    for wrong in ({"recipe-rank": 999}, {"recipe-layers": "first"}, {"recipe-learning_rate": 7}):
+        refused = call(ada, config, "_ask_train", *{**fields, **wrong}.values()).shown["notice"]
+        assert "expected" in refused, wrong
+    assert len(requests.list_open(db.read())) == 2
+
+
+def test_settings_are_saved_or_refused_with_a_sentence(ada: TestClient, config: dict[str, Any], operating: Operating) -> None:
+    shown = call(ada, config, "_load").shown
+    assert (shown["system-message"], shown["cron"], shown["least-examples"]) == ("You help a lot.", "0 2 * * *", 1)
+    fields = {name: shown[name] for name in read_fields(config, "_save_settings")}
+    assert "expected a moment" in call(ada, config, "_save_settings", *{**fields, "cron": "never"}.values()).shown["notice"]
+    assert "Saved" in call(ada, config, "_save_settings", *{**fields, "quiet-from": " 22:00 "}.values()).shown["notice"]
+    assert operating.chosen["quiet_from"] == "22:00"
+
+
+def test_charts_are_drawn_of_a_period(ada: TestClient, config: dict[str, Any]) -> None:
+    shown = call(ada, config, "_draw_charts", "7 days").shown
+    assert set(shown) == {f"chart-{name}" for name in ("thumbs", "corrections", "waiting", "learned", "first-token", "speed")}
+    assert len(shown["chart-waiting"]["data"]) == 7

@@ -15,6 +15,7 @@ import pytest
 from feedback_db import conversations, erasure, examples, golden, people, releases, requests, runs, snapshots
 from feedback_db.database import Database
 from feedback_db.errors import NotFoundError, NothingToRollBackError
+from feedback_db.recipe import Recipe, read_recipe
 from feedback_db.records import Channel, ConversationId, PersonId, Role, TurnId
 from feedback_db.reports import VerdictKind
 from feedback_db.training_records import ExampleId, RequestId, RequestKind, RunState
@@ -36,6 +37,7 @@ from tests.trainer.supervision.supervising import (
     tick_until,
 )
 from trainer.errors import ReasonNeededError
+from trainer.planning import make_plan
 from trainer.run_directory import RunDirectory
 from trainer.schedule import SchedulePolicy
 from trainer.supervision.forgetting import forget
@@ -306,6 +308,38 @@ def test_a_dry_run_tells_what_would_be_trained_and_trains_nothing(db: Database, 
     start().tick(NOW)
     assert "A run would start. It would train 2 of the approved examples in 12 rows" in str(outcome(db, asked))
     assert runs.list_runs(db.read()) == []
+
+
+def test_a_run_follows_the_recipe_that_it_was_asked_with_and_another_request_gets_its_own(
+    db: Database, start: Callable[..., Supervisor]
+) -> None:
+    approve_all(db)
+    supervisor = start()
+    with db.write() as tx:
+        asked = [
+            requests.add_request(tx, RequestKind.TRAIN, person_id=BOB, reason="", recipe=recipe, now=NOW)
+            for recipe in (Recipe(rank=8), Recipe(rank=8), None)
+        ]
+    tick_until(supervisor, lambda: len(runs.list_runs(db.read())) == 2 and has_ended(db))
+    second, first = runs.list_runs(db.read())
+    assert [read_recipe(run.recipe).rank for run in (first, second)] == [8, 16]
+    assert [first.id in str(outcome(db, request.id)) for request in asked] == [True, True, False]
+
+
+def test_another_schedule_is_followed_at_once(db: Database, start: Callable[..., Supervisor]) -> None:
+    supervisor = start(schedule=SchedulePolicy(cron="0 2 * * *"))
+    supervisor.tick(NOW)
+    served = serve(system_message="You are Bea.")
+    plan = make_plan([], system_message="You are Bea.")
+    supervisor.reconfigure(plan, served=served, schedule=SchedulePolicy(cron="0 20 * * *"), now=NOW)
+    supervisor.tick(NOW)
+    status = requests.read_status(db.read())
+    assert status is not None
+    assert status.next_look_at == NOW.replace(hour=20)
+    approve_all(db)
+    train(db, supervisor)
+    spec = RunDirectory(db.path.parent / "runs" / last_run(db).id).read_spec()
+    assert spec.system_message == "You are Bea."
 
 
 def test_examples_longer_than_the_context_are_left_out_and_told(db: Database, start: Callable[..., Supervisor]) -> None:

@@ -1,0 +1,96 @@
+"""The admin page and signing in, in a real browser."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from feedback_db.records import Role
+from tests.e2e.conftest import Open, Site, check, wait_for
+from tests.e2e.test_chat import XSS
+
+pytestmark = pytest.mark.slow
+ADA = ("ada", Role.ADMIN)
+TABS = ("Training", "Versions", "Charts", "People", "Settings", "Audit and health")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_on_any_tab_and_nothing_is_wider_than_the_screen(open_page: Open, dark: bool, width: int) -> None:
+    page = open_page("/admin", dark=dark, width=width, who=ADA)
+    expect(page.locator("#status")).to_contain_text("version 0")
+    for tab in TABS:
+        page.get_by_role("tab", name=tab).click() if width > 700 else open_tab_on_a_phone(page, tab)
+        expect(page.get_by_role("tabpanel").filter(visible=True)).to_be_visible()
+        check(page, tab)
+    page.goto(page.url)
+    page.get_by_text("Advanced: another recipe").click()
+    check(page, "advanced")
+
+
+def open_tab_on_a_phone(page: Page, tab: str) -> None:
+    """Gradio folds the tabs that do not fit into a menu."""
+    shown = page.get_by_role("tab", name=tab)
+    if shown.count() and shown.first.is_visible():
+        shown.first.click()
+    else:
+        page.locator(".overflow-menu > button").click()
+        page.locator(".overflow-dropdown button", has_text=tab).click()
+
+
+def test_somebody_signs_in_and_out_and_an_admin_adds_the_second_person(open_page: Open) -> None:
+    page = open_page("/admin", who=ADA)
+    page.get_by_role("tab", name="People").click()
+    page.get_by_label("Name", exact=True).fill("cleo")
+    page.get_by_label("First password").fill("a long password")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("#notice")).to_contain_text("cleo may sign in now")
+    other = open_page("/login")
+    check(other, "sign-in")
+    other.get_by_label("Name").fill("cleo")
+    other.get_by_label("Password").fill("wrong password")
+    other.get_by_role("button", name="Sign in").click()
+    expect(other.get_by_role("alert")).to_be_visible()
+    check(other, "refused")
+    other.get_by_label("Name").fill("cleo")
+    other.get_by_label("Password").fill("a long password")
+    other.get_by_role("button", name="Sign in").click()
+    expect(other.get_by_role("link", name="Review")).to_be_visible()
+    other.get_by_role("link", name="Review").click()
+    expect(other.locator("#item h2")).to_be_visible()
+    page.get_by_role("button", name="Disable cleo").click()
+    expect(page.locator("#people")).to_contain_text("disabled")
+    other.keyboard.press("s")
+    other.wait_for_url("**/login?next=**")
+
+
+def test_settings_hold_and_another_system_message_answers_at_once(site: Site, open_page: Open) -> None:
+    page = open_page("/admin", who=ADA)
+    page.get_by_role("tab", name="Settings").click()
+    page.get_by_label("System message").fill("You are Bea, the support assistant of Acme.")
+    page.get_by_label("Look for something to train").fill("*/5 * * * *")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#notice")).to_contain_text("Saved")
+    assert site.errata.settings.schedule_cron == "*/5 * * * *"
+    page.get_by_label("Time zone").fill("Mars")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#notice [role=alert]")).to_contain_text("time zone")
+    expect(page.get_by_label("Time zone")).to_have_value("Mars")
+    page.reload()
+    page.get_by_role("tab", name="Settings").click()
+    expect(page.get_by_label("System message")).to_have_value("You are Bea, the support assistant of Acme.")
+    wait_for(page, "document.querySelector('#status').textContent.includes('version 1')")
+
+
+def test_nothing_that_the_page_shows_runs(site: Site, open_page: Open) -> None:
+    site.add_account(XSS[1], Role.REVIEWER)
+    page = open_page("/admin", who=ADA)
+    page.get_by_role("tab", name="Settings").click()
+    page.get_by_label("System message").fill(" ".join(XSS))
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#notice")).to_contain_text("Saved")
+    page.get_by_role("tab", name="Versions").click()
+    expect(page.locator("#releases")).to_contain_text(XSS[0])
+    page.get_by_role("tab", name="People").click()
+    expect(page.locator("#people")).to_contain_text(XSS[1])
+    fired = page.evaluate("window.fired")
+    print(f"{len(XSS)} vectors in names and the system message, {0 if fired is None else 1} fired")
+    assert fired is None

@@ -1,0 +1,145 @@
+"""The review page in a real browser."""
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from feedback_db import conversations, corrections, golden, people
+from feedback_db.conversations import LoggedReply
+from feedback_db.records import Channel, ConversationId, CorrectionId, CorrectionState, PersonId, Role, TurnId, TurnState
+from tests.e2e.conftest import Open, Site, check, wait_for
+from tests.e2e.test_chat import XSS
+
+pytestmark = pytest.mark.slow
+BOB = ("bob", Role.REVIEWER)
+Report = Callable[..., CorrectionId]
+
+
+@pytest.fixture
+def report(site: Site) -> Report:
+    """Have a new visitor ask something and correct the reply, or only dislike it."""
+
+    def report(question: str, corrected: str = "", reply: str = "The warranty lasts for 3 years.") -> CorrectionId:
+        name, now = uuid.uuid4().hex, datetime.now(UTC)
+        with site.errata.db.write() as tx:
+            people.add_visitor(tx, PersonId(name), now=now)
+            conversations.start_conversation(
+                tx, ConversationId(name), person_id=PersonId(name), channel=Channel.WEB, title=question, now=now
+            )
+            conversations.record_consent(tx, ConversationId(name), given=True, wording="v", now=now)
+            logged = LoggedReply(
+                user_message=question,
+                reply=reply,
+                state=TurnState.COMPLETE,
+                error=None,
+                version=0,
+                sampling={},
+                prompt_tokens=1,
+                reply_tokens=1,
+                first_token_ms=1,
+                latency_ms=1,
+            )
+            conversations.log_turn(tx, TurnId(name), conversation_id=ConversationId(name), logged=logged, now=now)
+            if corrected:
+                corrections.add_correction(
+                    tx, CorrectionId(name), turn_id=TurnId(name), corrected_reply=corrected, author=PersonId(name), now=now
+                )
+            else:
+                conversations.rate(
+                    tx, TurnId(name), person_id=PersonId(name), is_good=False, reason="wrong", comment="It is not so.", now=now
+                )
+        return CorrectionId(name)
+
+    return report
+
+
+def shown_question(page: Page) -> str:
+    return page.locator("#item h2").inner_text()
+
+
+def test_twenty_items_are_reviewed_by_keyboard_alone(site: Site, open_page: Open, report: Report) -> None:
+    ids = [report(f"How long is warranty number {number}?", f"It lasts {number} years.") for number in range(20)]
+    page = open_page("/review", who=BOB)
+    wanted = {}
+    for number in range(20):
+        question = shown_question(page)
+        key = page.locator("#item [data-key]").get_attribute("data-key")
+        if number % 5 == 4:
+            page.keyboard.press("e")
+            page.keyboard.press("End")
+            page.keyboard.type(" Keep the receipt.")
+            page.keyboard.press("Escape")
+        elif number % 5 == 3:
+            page.keyboard.press("j")  # another one first, and back
+            wait_for(page, f"document.querySelector('#item [data-key]')?.dataset.key !== '{key}'")
+            page.keyboard.press("k")
+            wait_for(page, f"document.querySelector('#item [data-key]')?.dataset.key === '{key}'")
+        wanted[question] = number % 4 != 0
+        page.keyboard.press("a" if wanted[question] else "r")
+        if number < 19:
+            wait_for(
+                page, f"document.querySelector('#item [data-key]') && document.querySelector('#item [data-key]').dataset.key !== '{key}'"
+            )
+    expect(page.locator("#item")).to_contain_text("Nothing waits for you")
+    reader = site.errata.db.read()
+    for correction_id in ids:
+        found = corrections.find_correction(reader, correction_id)
+        question = conversations.find_turn(reader, found.turn_id, owner=found.author_id).user_message
+        assert found.state is (CorrectionState.APPROVED if wanted[question] else CorrectionState.REJECTED)
+    edited = [one.final_reply for one in corrections.list_decided(reader, CorrectionState.APPROVED) if one.final_reply]
+    assert sum(reply.endswith("Keep the receipt.") for reply in edited) == sum(wanted[q] for q in list(wanted)[4::5])
+    page.keyboard.press("u")
+    wait_for(page, "document.querySelector('#item [data-key]') !== null")
+
+
+def test_nothing_that_is_reviewed_runs(site: Site, open_page: Open, report: Report) -> None:
+    for vector in XSS:
+        report(vector, f"{vector} corrected", reply=vector)
+    with site.errata.db.write() as tx:
+        added_by = people.find_account(tx, "bob")
+        if added_by is None:
+            pytest.fail("bob has an account by now")
+        golden.add_golden(tx, question=XSS[0], reply=XSS[1], added_by=added_by[0].id, now=datetime.now(UTC))
+    page = open_page("/review", who=BOB)
+    for _ in XSS:
+        key = page.locator("#item [data-key]").get_attribute("data-key")
+        page.keyboard.press("a")
+        wait_for(page, f"document.querySelector('#item [data-key]')?.dataset.key !== '{key}'")
+    for state in ("Approved", "Rejected", "Examples", "Golden set"):
+        page.get_by_label(state, exact=True).check()
+        wait_for(page, "document.querySelector('#item [data-key]') === null")
+    fired = page.evaluate("window.fired")
+    print(f"{len(XSS)} vectors in question, reply, correction, examples and golden set, {0 if fired is None else 1} fired")
+    assert fired is None
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(open_page: Open, report: Report, dark: bool, width: int) -> None:
+    report("How long is the warranty of a kettle?", "It lasts for 5 years. Write to help@acme.example.")
+    report("how long is the warranty of a kettle", "It lasts for 6 years.")
+    report("Where is the nearest shop?")
+    page = open_page("/review", dark=dark, width=width, who=BOB)
+    expect(page.locator("#item h2")).to_be_visible()
+    check(page, "an item")
+    page.locator("#reply textarea").fill("It lasts for 7 years. See https://evil.example/x")
+    expect(page.locator("#badges")).to_contain_text("new link")
+    check(page, "edited")
+    page.locator("#help summary").click()
+    check(page, "keys")
+    if width < 700:
+        page.get_by_role("button", name="Queue").click()
+    for state in ("Approved", "Rejected", "Examples", "Golden set"):
+        page.get_by_label(state, exact=True).check()
+        wait_for(page, "document.querySelector('#item [data-key]') === null")
+        check(page, state)
+    page.get_by_label("Waiting", exact=True).check()
+    expect(page.locator("#item h2")).to_be_visible()
+    if width < 700:
+        page.get_by_role("button", name="Queue").click()
+    for _ in range(3):
+        page.keyboard.press("s")
+    check(page, "skipped")
