@@ -107,7 +107,8 @@ class AdminPage:
                         self._build_people()
                     with gr.Tab("Settings"):
                         self._settings.build()
-                        self._save = gr.Button("Save", variant="primary", elem_id="save")
+                        with gr.Row():
+                            self._save = gr.Button("Save", variant="primary", elem_id="save")
                     with gr.Tab("Audit and health"):
                         self._build_health()
             self._run = gr.Textbox(visible="hidden", elem_id="run")
@@ -178,7 +179,7 @@ class AdminPage:
 
     @requires(Role.ADMIN)
     def _load(self, person: Person) -> _Shown:
-        header = chat_view.render_header("Admin", person, version=self._read_version(), mounts=self._mounts, side=None)
+        header = chat_view.render_header("Admin", person, path="/admin", version=self._read_version(), mounts=self._mounts, side=None)
         return {self._header: header, **self._show_all(person, ""), **self._settings.show(self._operating.read_settings())}
 
     @requires(Role.ADMIN)

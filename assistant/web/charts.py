@@ -26,7 +26,15 @@ class Charts:
             self._corrections = _plot_lines("Corrections a day", {"written": _PLAIN, "approved": _GOOD, "rejected": _BAD}, "corrections")
             self._waiting = _plot_line("Waiting for a reviewer", "waiting")
             self._learned = gr.BarPlot(
-                x="version", y="share", title="Learned of what was approved, %", y_lim=[0, 100], height=230, elem_id="chart-learned"
+                x="version",
+                y="share",
+                title="Learned of what was approved, %",
+                x_title="version",
+                y_title=" ",
+                y_lim=[0, 100],
+                height=230,
+                visible=False,
+                elem_id="chart-learned",
             )
             self._first_token = _plot_line("Time to the first token, ms (median)", "first-token")
             self._speed = _plot_line("Tokens a second", "speed")
@@ -45,11 +53,12 @@ class Charts:
             for day in found
             for count, kind in ((day.corrections, "written"), (day.approved, "approved"), (day.rejected, "rejected"))
         ]
+        learned = _list_learned(reader)
         return {
             self._thumbs: _frame(thumbs, ("day", "count", "kind")),
             self._corrections: _frame(corrections, ("day", "count", "kind")),
             self._waiting: _frame([(day.date, day.waiting) for day in found], ("day", "value")),
-            self._learned: _frame(_list_learned(reader), ("version", "share")),
+            self._learned: gr.update(value=_frame(learned, ("version", "share")), visible=bool(learned)),
             self._first_token: _frame(
                 [(day.date, day.first_token_ms) for day in found if day.first_token_ms is not None], ("day", "value")
             ),
@@ -59,12 +68,21 @@ class Charts:
 
 def _plot_lines(title: str, colours: dict[str, str], name: str) -> gr.LinePlot:
     return gr.LinePlot(
-        x="day", y="count", color="kind", title=title, color_map=colours, x_title="", y_title="", height=230, elem_id=f"chart-{name}"
+        x="day",
+        y="count",
+        color="kind",
+        title=title,
+        color_map=colours,
+        x_title=" ",
+        y_title=" ",
+        color_title=" ",
+        height=230,
+        elem_id=f"chart-{name}",
     )
 
 
 def _plot_line(title: str, name: str) -> gr.LinePlot:
-    return gr.LinePlot(x="day", y="value", title=title, x_title="", y_title="", height=230, elem_id=f"chart-{name}")
+    return gr.LinePlot(x="day", y="value", title=title, x_title=" ", y_title=" ", height=230, elem_id=f"chart-{name}")
 
 
 def _list_learned(reader: Reader) -> list[tuple[str, float]]:

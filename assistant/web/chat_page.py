@@ -343,7 +343,7 @@ class ChatPage:
         found = None if conversation_id is None else conversations.find_conversation(self._db.read(), conversation_id, owner=person.id)
         return {
             self._header: chat_view.render_header(
-                self._title, person, version=self._live.status().version, mounts=self._mounts, side="Conversations"
+                self._title, person, path="/", version=self._live.status().version, mounts=self._mounts, side="Conversations"
             ),
             self._list: self._render_list(person, conversation_id or "", ""),
             self._log: self._render_log(person, conversation_id, under_way),

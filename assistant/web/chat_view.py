@@ -20,7 +20,7 @@ REASONS = {
     "tone": "Tone",
 }
 templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-_PAGES = {"/review": ("Review", Role.REVIEWER), "/admin": ("Admin", Role.ADMIN)}
+_PAGES = {"/": ("Chat", Role.REVIEWER), "/review": ("Review", Role.REVIEWER), "/admin": ("Admin", Role.ADMIN)}
 _SENTENCES = {
     CorrectionState.PENDING: "Thank you. A reviewer will look at your correction.",
     CorrectionState.APPROVED: "Your correction was approved. It is learned with the next training.",
@@ -62,13 +62,15 @@ class _Pending:
     html: Markup
 
 
-def render_header(title: str, person: Person, *, version: int | None, mounts: Sequence[str], side: str | None) -> str:
+def render_header(title: str, person: Person, *, path: str, version: int | None, mounts: Sequence[str], side: str | None) -> str:
     """Return the top of a page: its title, the version that answers, the way to the other pages of one's role, signing in and out.
 
-    `side` says what the list at its side holds, None where there is none.
+    `path` is the page's own; `side` says what the list at its side holds, None where there is none.
     """
-    pages = [(path, name) for path, (name, role) in _PAGES.items() if path in mounts and person.role.includes(role)]
-    return templates.get_template("header.html.jinja").render(title=title, person=person, version=version, pages=pages, side=side)
+    pages = [(mount, name) for mount, (name, role) in _PAGES.items() if mount in mounts and person.role.includes(role)]
+    return templates.get_template("header.html.jinja").render(
+        title=title, person=person, version=version, pages=pages, side=side, here=path
+    )
 
 
 def render_log(

@@ -104,25 +104,16 @@ class ReviewPage:
                     )
                     self._queue = gr.HTML(elem_id="queue", js_on_load=_read("review_list.js"))
                 with gr.Column(elem_id="main"):
-                    self._notice = gr.HTML(elem_id="notice")
-                    self._item = gr.HTML(elem_id="item", js_on_load=_read("review_item.js"))
-                    self._badges = gr.HTML(elem_id="badges")
-                    with gr.Column(elem_id="decide", visible=False) as self._decide:
-                        self._difference = gr.HTML(elem_id="difference", js_on_load=_read("difference.js"))
-                        self._reply = gr.Textbox(label="What shall be learned", lines=4, max_lines=12, elem_id="reply")
-                        self._related = gr.HTML(elem_id="related", js_on_load=_read("related.js"))
-                        self._wordings = gr.Textbox(
-                            label="Other wordings of the question, one a line", lines=2, max_lines=8, elem_id="wordings"
-                        )
-                        self._note = gr.Textbox(label="Why, if you reject it", max_lines=1, elem_id="note")
-                        with gr.Row(elem_id="buttons"):
-                            self._approve = gr.Button("Approve (A)", variant="primary", elem_id="approve")
-                            self._reject = gr.Button("Reject (R)", variant="stop", elem_id="reject")
-                            self._skip = gr.Button("Skip (S)", elem_id="skip")
-                    with gr.Column(elem_id="golden", visible=False) as self._golden:
-                        self._golden_question = gr.Textbox(label="A question whose answer must stay right", elem_id="golden-question")
-                        self._golden_reply = gr.Textbox(label="Its answer", lines=2, elem_id="golden-reply")
-                        self._add_golden = gr.Button("Add to the golden set", variant="primary", elem_id="add-golden")
+                    with gr.Column(elem_id="content"):
+                        self._notice = gr.HTML(elem_id="notice")
+                        self._item = gr.HTML(elem_id="item", js_on_load=_read("review_item.js"))
+                        self._badges = gr.HTML(elem_id="badges")
+                        self._build_decision()
+                        self._build_golden()
+                    with gr.Row(elem_id="buttons", visible=False) as self._buttons:
+                        self._approve = gr.Button("Approve (A)", variant="primary", elem_id="approve")
+                        self._reject = gr.Button("Reject (R)", variant="stop", elem_id="reject")
+                        self._skip = gr.Button("Skip (S)", elem_id="skip")
                     with gr.Row(elem_id="below"):
                         self._undo = gr.Button("Undo the last decision (U)", elem_id="undo", size="sm")
                         gr.HTML(review_view.render_keys(_KEYS), js_on_load=_read("review.js"))
@@ -132,11 +123,26 @@ class ReviewPage:
             self._listen(page)
         return page
 
+    def _build_decision(self) -> None:
+        with gr.Column(elem_id="decide", visible=False) as self._decide:
+            self._difference = gr.HTML(elem_id="difference", js_on_load=_read("difference.js"))
+            self._reply = gr.Textbox(label="What shall be learned", lines=4, max_lines=12, elem_id="reply")
+            self._related = gr.HTML(elem_id="related", js_on_load=_read("related.js"))
+            self._wordings = gr.Textbox(label="Other wordings of the question, one a line", lines=2, max_lines=8, elem_id="wordings")
+            self._note = gr.Textbox(label="Why, if you reject it", max_lines=1, elem_id="note")
+
+    def _build_golden(self) -> None:
+        with gr.Column(elem_id="golden", visible=False) as self._golden:
+            self._golden_question = gr.Textbox(label="A question whose answer must stay right", elem_id="golden-question")
+            self._golden_reply = gr.Textbox(label="Its answer", lines=2, elem_id="golden-reply")
+            with gr.Row():
+                self._add_golden = gr.Button("Add to the golden set", variant="primary", elem_id="add-golden")
+
     def _listen(self, page: gr.Blocks) -> None:
         everything = [
             *(self._header, self._state, self._search, self._queue, self._notice, self._item, self._badges, self._decide, self._difference),
             *(self._reply, self._related, self._wordings, self._note, self._golden, self._golden_question, self._golden_reply),
-            *(self._key, self._chosen, self._marked, self._approve),
+            *(self._key, self._chosen, self._marked, self._buttons, self._approve),
         ]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "outputs": everything}
         told = [self._key, self._chosen, self._reply, self._wordings, self._note, self._marked]
@@ -156,7 +162,7 @@ class ReviewPage:
 
     @requires(Role.REVIEWER)
     def _load(self, person: Person) -> _Shown:
-        header = chat_view.render_header("Review", person, version=self._read_version(), mounts=self._mounts, side="Queue")
+        header = chat_view.render_header("Review", person, path="/review", version=self._read_version(), mounts=self._mounts, side="Queue")
         alone = people.count_reviewers(self._db.read()) < 2
         shown = self._show_next(person)
         return shown | {self._header: header, self._notice: chat_view.render_hint(_ALONE if alone else "")}
@@ -375,6 +381,7 @@ class ReviewPage:
             self._search: gr.update(visible=False, value=""),
             self._golden: gr.update(visible=False),
             self._decide: gr.update(visible=key is not None),
+            self._buttons: gr.update(visible=key is not None),
             self._notice: "",
             self._key: key or "",
             self._note: "",
@@ -424,12 +431,12 @@ class ReviewPage:
         with self._db.write() as tx:
             review_queue.release_claims(tx, reviewer=person.id)
         return {
-            self._state: state,
             self._search: gr.update(visible=state in {_EXAMPLES, _GOLDEN}),
             self._queue: self._render_list(state, search),
             self._item: "",
             self._badges: "",
             self._decide: gr.update(visible=False),
+            self._buttons: gr.update(visible=False),
             self._golden: gr.update(visible=state == _GOLDEN),
             self._key: "",
             self._notice: "",

@@ -25,7 +25,7 @@ class SettingsForm:
         with gr.Row(elem_classes="fields"):
             self._by_name["schedule_cron"] = gr.Textbox(
                 label="Look for something to train",
-                info="Minute, hour, day, month, weekday: 0 2 * * * is every night at two.",
+                info="As in a crontab: minute, hour, day, month, weekday.",
                 max_lines=1,
                 elem_id="cron",
             )

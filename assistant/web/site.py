@@ -5,6 +5,9 @@ from datetime import datetime
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from assistant.web.sign_in import SignIn
@@ -20,6 +23,7 @@ def build_site(pages: Mapping[str, gr.Blocks], sign_in: SignIn, *, welcomes_visi
     """Return the application; `pages` are by their path, the most special first, the one at "/" last."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.router.routes.extend(SignInPages(sign_in, welcomes_visitors=welcomes_visitors, clock=clock).list_routes())
+    app.router.routes.extend(_redirect(path) for path in pages if path != "/")
     for path, page in pages.items():
         page.queue(default_concurrency_limit=_AT_ONCE, max_size=_MOST_WAITING, api_open=False)
         app = gr.mount_gradio_app(
@@ -38,3 +42,12 @@ def build_site(pages: Mapping[str, gr.Blocks], sign_in: SignIn, *, welcomes_visi
             head=read_head(),
         )
     return Wall(app, sign_in, welcomes_visitors=welcomes_visitors, clock=clock)
+
+
+def _redirect(path: str) -> Route:
+    """Lead from `/review` to `/review/`: a mount has only what lies below it, and the page at "/" would take the rest for its own."""
+
+    def lead(_: Request) -> Response:
+        return RedirectResponse(f"{path}/", status_code=308)
+
+    return Route(path, lead)

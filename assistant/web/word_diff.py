@@ -14,13 +14,17 @@ def render_diff(before: str, after: str) -> Markup:
     old, new = _TOKENS.findall(before), _TOKENS.findall(after)
     if len(old) + len(new) > _MOST_TOKENS:
         return _mark("del", before) + _mark("ins", after)
-    parts = []
+    parts: list[Markup] = []
+    gone = come = ""
     for kind, start, end, new_start, new_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if kind == "equal":
-            parts.append(Markup.escape("".join(old[start:end])))
-        else:
-            parts += [_mark("del", "".join(old[start:end])), _mark("ins", "".join(new[new_start:new_end]))]
-    return Markup("").join(parts)
+        kept = "".join(old[start:end]) if kind == "equal" else ""
+        if kept.strip() or (kept and not (gone or come)):
+            parts += [_mark("del", gone), _mark("ins", come), Markup.escape(kept)]
+            gone = come = ""
+        else:  # blanks between two changes are part of them: whole phrases read better than words in turn
+            gone += "".join(old[start:end])
+            come += "".join(new[new_start:new_end])
+    return Markup("").join([*parts, _mark("del", gone), _mark("ins", come)])
 
 
 def _mark(tag: str, text: str) -> Markup:

@@ -12,11 +12,16 @@ ADA = ("ada", Role.ADMIN)
 TABS = ("Training", "Versions", "Charts", "People", "Settings", "Audit and health")
 
 
+def open_admin(open_page: Open, *, dark: bool = False, width: int = 1280) -> Page:
+    page = open_page("/admin", dark=dark, width=width, who=ADA)
+    expect(page.locator("#status")).to_contain_text("version")
+    return page
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing_on_any_tab_and_nothing_is_wider_than_the_screen(open_page: Open, dark: bool, width: int) -> None:
-    page = open_page("/admin", dark=dark, width=width, who=ADA)
-    expect(page.locator("#status")).to_contain_text("version 0")
+    page = open_admin(open_page, dark=dark, width=width)
     for tab in TABS:
         page.get_by_role("tab", name=tab).click() if width > 700 else open_tab_on_a_phone(page, tab)
         expect(page.get_by_role("tabpanel").filter(visible=True)).to_be_visible()
@@ -37,7 +42,7 @@ def open_tab_on_a_phone(page: Page, tab: str) -> None:
 
 
 def test_somebody_signs_in_and_out_and_an_admin_adds_the_second_person(open_page: Open) -> None:
-    page = open_page("/admin", who=ADA)
+    page = open_admin(open_page)
     page.get_by_role("tab", name="People").click()
     page.get_by_label("Name", exact=True).fill("cleo")
     page.get_by_label("First password").fill("a long password")
@@ -63,7 +68,7 @@ def test_somebody_signs_in_and_out_and_an_admin_adds_the_second_person(open_page
 
 
 def test_settings_hold_and_another_system_message_answers_at_once(site: Site, open_page: Open) -> None:
-    page = open_page("/admin", who=ADA)
+    page = open_admin(open_page)
     page.get_by_role("tab", name="Settings").click()
     page.get_by_label("System message").fill("You are Bea, the support assistant of Acme.")
     page.get_by_label("Look for something to train").fill("*/5 * * * *")
@@ -82,7 +87,7 @@ def test_settings_hold_and_another_system_message_answers_at_once(site: Site, op
 
 def test_nothing_that_the_page_shows_runs(site: Site, open_page: Open) -> None:
     site.add_account(XSS[1], Role.REVIEWER)
-    page = open_page("/admin", who=ADA)
+    page = open_admin(open_page)
     page.get_by_role("tab", name="Settings").click()
     page.get_by_label("System message").fill(" ".join(XSS))
     page.get_by_role("button", name="Save").click()

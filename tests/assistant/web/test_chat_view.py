@@ -112,7 +112,7 @@ def test_what_anybody_wrote_is_text_everywhere() -> None:
         chat_view.render_pending(HOSTILE, HOSTILE),
         chat_view.render_conversations([talk], shown=None, search=""),
         chat_view.render_conversations([], shown=None, search=HOSTILE),
-        chat_view.render_header(HOSTILE, person, version=1, mounts=["/", "/admin"], side="List"),
+        chat_view.render_header(HOSTILE, person, path="/", version=1, mounts=["/", "/admin"], side="List"),
         chat_view.render_notice(HOSTILE),
     ]
     for html in shown:
@@ -126,7 +126,7 @@ def test_the_header_leads_only_where_ones_role_may_go() -> None:
         id=PersonId("p"), kind=PersonKind.VISITOR, name="", role=Role.END_USER, created_at=NOW, disabled_at=None, erased_at=None
     )
     mounts = ["/admin", "/review", "/"]
-    assert 'href="/login"' in chat_view.render_header("T", person, version=None, mounts=mounts, side="List")
-    html = chat_view.render_header("T", replace(person, name="Bob", role=Role.REVIEWER), version=3, mounts=mounts, side="List")
+    assert 'href="/login"' in chat_view.render_header("T", person, path="/", version=None, mounts=mounts, side="List")
+    html = chat_view.render_header("T", replace(person, name="Bob", role=Role.REVIEWER), path="/", version=3, mounts=mounts, side="List")
     assert 'href="/review"' in html
     assert 'href="/admin"' not in html

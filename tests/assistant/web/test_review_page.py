@@ -126,6 +126,12 @@ def state_of(db: Database, correction: str) -> CorrectionState:
     return corrections.find_correction(db.read(), CorrectionId(correction)).state
 
 
+def test_the_page_is_found_with_and_without_a_slash_at_its_end(bob: TestClient) -> None:
+    for path in (MOUNT, f"{MOUNT}/"):
+        answer = bob.get(path)
+        assert (answer.status_code, "gradio" in answer.text) == (200, True), path
+
+
 def test_every_function_of_the_page_needs_a_reviewer(page: gr.Blocks) -> None:
     functions = [one for one in page.fns.values() if one.fn is not None]
     print(f"{len(functions)} functions")
