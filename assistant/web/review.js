@@ -3,7 +3,10 @@ const press = (selector) => document.querySelector(selector)?.click()
 const step = (by) => {
   const lines = [...document.querySelectorAll('#queue .open')]
   const at = lines.findIndex((line) => line.hasAttribute('aria-current'))
-  lines[Math.min(Math.max(at + by, 0), lines.length - 1)]?.click()
+  const next = lines[Math.min(Math.max(at + by, 0), lines.length - 1)]
+  lines[at]?.removeAttribute('aria-current') // at once: whoever presses J three times is three lines further, whatever has loaded
+  next?.setAttribute('aria-current', 'true')
+  next?.click()
 }
 const keys = {
   a: () => press('#approve'),

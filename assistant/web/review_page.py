@@ -149,7 +149,7 @@ class ReviewPage:
         page.load(self._load, None, **quiet)
         self._state.input(self._list, [self._state, self._search], **quiet)
         self._search.change(self._list, [self._state, self._search], trigger_mode="always_last", **quiet)
-        self._queue.open(self._open_named, None, **quiet)
+        self._queue.open(self._open_named, None, trigger_mode="multiple", **quiet)
         self._queue.retire(self._retire, [self._state, self._search], **quiet)
         self._item.choose(self._choose, self._key, **quiet)
         self._difference.compare(self._compare, [self._key, self._chosen], trigger_mode="always_last", **quiet)
@@ -251,7 +251,7 @@ class ReviewPage:
                 review_queue.claim(tx, key, reviewer=person.id, now=self.clock())
         except FeedbackError as refused:
             return self._complain(refused)
-        return self._show_item(person, key)
+        return self._show_item(person, key) | {self._state: _WAITING}
 
     def _take_back(self, tx: Transaction, person: Person) -> QuestionKey | None:
         """Take the last decision back, or the last dismissal where that came later; return what it was about, None for neither."""
@@ -377,7 +377,6 @@ class ReviewPage:
         now = self.clock()
         shown: _Shown = {
             self._queue: self._render_queue(person, key or ""),
-            self._state: _WAITING,
             self._search: gr.update(visible=False, value=""),
             self._golden: gr.update(visible=False),
             self._decide: gr.update(visible=key is not None),

@@ -148,6 +148,8 @@ def open_pages(chromium: Browser, site: Site) -> Iterator[Open]:
 
 def check(page: Page, state: str) -> None:
     """Fail where axe finds something, or where a page is wider than its screen."""
+    toasts = page.locator(".toast-body").all_inner_texts()
+    assert toasts == [], f"{state}: {toasts}"
     found = Axe().run(page)
     assert found.violations_count == 0, f"{state}: {found.generate_report()}"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), state

@@ -14,8 +14,8 @@ from tests.e2e.conftest import Open, Site, check, wait_for
 from tests.e2e.test_chat import XSS
 
 pytestmark = pytest.mark.slow
-BOB = ("bob", Role.REVIEWER)
 Report = Callable[..., CorrectionId]
+Who = tuple[str, Role]
 
 
 @pytest.fixture
@@ -56,6 +56,12 @@ def report(site: Site) -> Report:
     return report
 
 
+@pytest.fixture
+def bob() -> Who:
+    """A reviewer of this test alone: what somebody does is counted."""
+    return f"bob {uuid.uuid4().hex}", Role.REVIEWER
+
+
 def shown_key(page: Page) -> str:
     return page.locator("#item [data-key]").get_attribute("data-key") or ""
 
@@ -65,9 +71,9 @@ def wait_for_item(page: Page, is_it: str) -> None:
     wait_for(page, f"(key => key && ({is_it}))(document.querySelector('#item [data-key]')?.dataset.key)")
 
 
-def test_twenty_items_are_reviewed_by_keyboard_alone(site: Site, open_page: Open, report: Report) -> None:
+def test_twenty_items_are_reviewed_by_keyboard_alone(site: Site, open_page: Open, report: Report, bob: Who) -> None:
     ids = [report(f"How long is warranty number {number}?", f"It lasts {number} years.") for number in range(20)]
-    page = open_page("/review", who=BOB)
+    page = open_page("/review", who=bob)
     wanted = {}
     for number in range(20):
         question, key = page.locator("#item h2").inner_text(), shown_key(page)
@@ -97,15 +103,13 @@ def test_twenty_items_are_reviewed_by_keyboard_alone(site: Site, open_page: Open
     wait_for_item(page, "true")
 
 
-def test_nothing_that_is_reviewed_runs(site: Site, open_page: Open, report: Report) -> None:
+def test_nothing_that_is_reviewed_runs(site: Site, open_page: Open, report: Report, bob: Who) -> None:
     for vector in XSS:
         report(vector, f"{vector} corrected", reply=vector)
     with site.errata.db.write() as tx:
-        added_by = people.find_account(tx, "bob")
-        if added_by is None:
-            pytest.fail("bob has an account by now")
-        golden.add_golden(tx, question=XSS[0], reply=XSS[1], added_by=added_by[0].id, now=datetime.now(UTC))
-    page = open_page("/review", who=BOB)
+        admin = people.add_visitor(tx, PersonId(uuid.uuid4().hex), now=datetime.now(UTC))
+        golden.add_golden(tx, question=XSS[0], reply=XSS[1], added_by=admin.id, now=datetime.now(UTC))
+    page = open_page("/review", who=bob)
     while page.locator("#item [data-key]").count():
         key = shown_key(page)
         page.keyboard.press("a")
@@ -120,11 +124,11 @@ def test_nothing_that_is_reviewed_runs(site: Site, open_page: Open, report: Repo
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(open_page: Open, report: Report, dark: bool, width: int) -> None:
+def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(open_page: Open, report: Report, bob: Who, dark: bool, width: int) -> None:
     report("How long is the warranty of a kettle?", "It lasts for 5 years. Write to help@acme.example.")
     report("how long is the warranty of a kettle", "It lasts for 6 years.")
     report("Where is the nearest shop?")
-    page = open_page("/review", dark=dark, width=width, who=BOB)
+    page = open_page("/review", dark=dark, width=width, who=bob)
     expect(page.locator("#item h2")).to_be_visible()
     check(page, "an item")
     page.locator("#reply textarea").fill("It lasts for 7 years. See https://evil.example/x")

@@ -11,13 +11,14 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from trainer.support_base.corpus import Corpus
-from trainer.support_base.dialogues import draw_clarification, draw_dialogue, draw_follow_up, draw_single_turn
-from trainer.support_base.plan import MAX_LENGTH, Plan, Stage
+from trainer.support_base.dialogues import draw_dialogue, draw_single_turn
+from trainer.support_base.plan import MAX_LENGTH, Plan
 from trainer.support_base.tokenizer import END, ROLE_TOKENS
 from trainer.support_base.turns import Dialogue, Turn
 
 INVENTED_WEIGHT = 0.1  # of a token in a value that nothing told: it can be learned as a kind of value only, and is mostly noise
-CUT_SHARE = 0.75  # of the short dialogues without a reference block whose reply is cut: twice as many questions for their tokens
+REFERENCE_SHARE = 0.15  # of the single questions that come behind a reference block
+CUT_SHARE = 0.75  # of the others whose reply is cut: twice as many questions for their tokens
 CUT_CORE_TOKENS = 5  # of the answer itself: they decide what the reply is about, the rest follows from them
 Batch = dict[str, Tensor]
 
@@ -77,18 +78,17 @@ def _weigh(turn: Turn, offsets: Sequence[tuple[int, int]]) -> list[float]:
 
 
 class Steps(Dataset[list[Batch]]):
-    """The training steps of one stage: each is micro-batches, drawn from the seed and its number in the whole build alone."""
+    """The training steps: item `n` is the micro-batches of step `n`, drawn from the seed and `n` alone."""
 
-    def __init__(self, corpus: Corpus, encoder: Encoder, plan: Plan, stage: Stage) -> None:
-        self._corpus, self._encoder, self._plan, self._stage = corpus, encoder, plan, stage
-        self._before = plan.steps_before(stage)
+    def __init__(self, corpus: Corpus, encoder: Encoder, plan: Plan) -> None:
+        self._corpus, self._encoder, self._plan = corpus, encoder, plan
 
     def __len__(self) -> int:
-        return self._stage.steps
+        return self._plan.steps
 
     def __getitem__(self, step: int) -> list[Batch]:
-        rng = Random(f"{self._plan.seed}:{self._before + step}")
-        share = self._stage.mixed_share(step / self._stage.steps)
+        rng = Random(f"{self._plan.seed}:{step}")
+        share = self._plan.mixed_share(step / self._plan.steps)
         rows: list[Row] = []
         count = 0
         while count < self._plan.tokens_per_step:
@@ -100,17 +100,9 @@ class Steps(Dataset[list[Batch]]):
     def _draw_row(self, rng: Random, mixed_share: float) -> Row:
         if rng.random() < mixed_share:
             return self._encoder.encode(draw_dialogue(self._corpus, rng))
-        roll, stage = rng.random(), self._stage
-        if roll < stage.reference_share:
-            return self._encoder.encode(draw_single_turn(self._corpus, rng, has_reference=True))
-        if roll < stage.reference_share + stage.follow_up_share:
-            dialogue = draw_follow_up(self._corpus, rng)
-        elif roll < stage.reference_share + stage.follow_up_share + stage.clarify_share:
-            dialogue = draw_clarification(self._corpus, rng)
-        else:
-            dialogue = draw_single_turn(self._corpus, rng, has_reference=False)
-        row = self._encoder.encode(dialogue)
-        return row.cut_reply(CUT_CORE_TOKENS) if rng.random() < CUT_SHARE else row
+        has_reference = rng.random() < REFERENCE_SHARE
+        row = self._encoder.encode(draw_single_turn(self._corpus, rng, has_reference=has_reference))
+        return row.cut_reply(CUT_CORE_TOKENS) if not has_reference and rng.random() < CUT_SHARE else row
 
 
 def group_rows(rows: Sequence[Row], token_budget: int) -> list[list[Row]]:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,9 +26,9 @@ def build_base(out: Path, *, steps: int | None, seed: int, publish: Callable[[Pr
         OtherBuildError: `out` holds a build of another plan or corpus.
     """
     corpus = load_corpus()
-    plan = Plan(seed=seed) if steps is None else Plan(seed=seed).shortened(steps)
+    plan = replace(Plan(seed=seed), **({} if steps is None else {"steps": steps}))
     out.mkdir(parents=True, exist_ok=True)
-    made_from = {"steps": plan.steps, **asdict(plan), "corpus": hash_texts()}
+    made_from = {**asdict(plan), "corpus": hash_texts()}
     _keep_plan(made_from, out / "plan.json")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

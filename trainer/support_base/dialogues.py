@@ -43,33 +43,10 @@ def draw_dialogue(corpus: Corpus, rng: Random) -> Dialogue:
 
 def draw_single_turn(corpus: Corpus, rng: Random, *, has_reference: bool) -> Dialogue:
     """Draw a dialogue of one turn, mostly without a system message: many questions for their tokens."""
-    return _begin_short(corpus, rng).compose(1, reference_share=float(has_reference))
-
-
-def draw_follow_up(corpus: Corpus, rng: Random) -> Dialogue:
-    """Draw a dialogue of two turns, the second of which only the first explains."""
-    composer = _begin_short(corpus, rng)
-    turn = composer.add_question(rng.choice(tuple(corpus.intents.values())))
-    intent = corpus.intents[turn.topic]
-    if turn.kind is TurnKind.CLARIFY:
-        composer.add_supply(intent)
-    else:
-        composer.add_follow_up(intent)
-    return composer.dialogue()
-
-
-def draw_clarification(corpus: Corpus, rng: Random) -> Dialogue:
-    """Draw a question that leaves out the name it is about, and the question back."""
-    composer = _begin_short(corpus, rng)
-    composer.add_clarification(rng.choice([intent for intent in corpus.intents.values() if intent.entity is not None]))
-    return composer.dialogue()
-
-
-def _begin_short(corpus: Corpus, rng: Random) -> "Composer":
     composer = Composer(corpus, rng, held_out=False)
     if rng.random() < _NO_SYSTEM_SHARE:
         composer.persona = Persona(system=None, name=None, company=None)
-    return composer
+    return composer.compose(1, reference_share=float(has_reference))
 
 
 class Composer:

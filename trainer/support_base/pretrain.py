@@ -31,7 +31,7 @@ from trainer.support_base.corpus import Corpus
 from trainer.support_base.dialogues import draw_dialogue
 from trainer.support_base.grid import on_grid
 from trainer.support_base.muon import Muon
-from trainer.support_base.plan import MAX_LENGTH, Plan, Progress, Stage
+from trainer.support_base.plan import MAX_LENGTH, Plan, Progress
 from trainer.support_base.priming import prime, topic_width
 from trainer.support_base.tokenizer import END, train_tokenizer
 from trainer.support_base.topics import learn_topics
@@ -104,9 +104,8 @@ class _StepTrainer(Trainer):
 
 
 class _Report(TrainerCallback):
-    def __init__(self, publish: Callable[[Progress], None], plan: Plan, stage: Stage) -> None:
-        self._publish, self._steps, self._before = publish, plan.steps, plan.steps_before(stage)
-        self._started_at, self._first_step = 0.0, 0
+    def __init__(self, publish: Callable[[Progress], None]) -> None:
+        self._publish, self._started_at, self._first_step = publish, 0.0, 0
         self.trainer: _StepTrainer | None = None
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -117,14 +116,13 @@ class _Report(TrainerCallback):
             return
         elapsed = time.monotonic() - self._started_at
         done = max(1, state.global_step - self._first_step)
-        step = self._before + state.global_step
         self._publish(
             Progress(
-                step=step,
-                steps=self._steps,
+                step=state.global_step,
+                steps=state.max_steps,
                 loss=float(logs["loss"]),
                 tokens_per_s=self.trainer.tokens_seen / elapsed,
-                eta_s=elapsed / done * (self._steps - step),
+                eta_s=elapsed / done * (state.max_steps - state.global_step),
             )
         )
 
@@ -140,38 +138,13 @@ def pretrain(
     report_every: int = 20,
     checkpoint_every: int = 200,
 ) -> LlamaForCausalLM:
-    """Pretrain in place and return the model; checkpoints lie in `work_dir`, a folder a stage, and the newest whole one is resumed."""
-    for number, stage in enumerate(plan.stages, 1):
-        _pretrain_stage(
-            model,
-            Steps(corpus, Encoder(tokenizer), plan, stage),
-            plan,
-            stage,
-            work_dir / str(number),
-            publish=publish,
-            report_every=report_every,
-            checkpoint_every=checkpoint_every,
-        )
-    return model
-
-
-def _pretrain_stage(
-    model: LlamaForCausalLM,
-    steps: Steps,
-    plan: Plan,
-    stage: Stage,
-    work_dir: Path,
-    *,
-    publish: Callable[[Progress], None],
-    report_every: int,
-    checkpoint_every: int,
-) -> None:
+    """Pretrain in place and return the model; checkpoints lie in `work_dir` and the newest whole one is resumed."""
     arguments = TrainingArguments(
         output_dir=str(work_dir),
-        max_steps=stage.steps,
+        max_steps=plan.steps,
         per_device_train_batch_size=1,
         lr_scheduler_type="linear",
-        warmup_steps=int(stage.steps * stage.warmup_share),
+        warmup_steps=int(plan.steps * plan.warmup_share),
         max_grad_norm=1.0,
         logging_steps=report_every,
         save_steps=checkpoint_every,
@@ -185,19 +158,20 @@ def _pretrain_stage(
         bf16=torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),
     )
-    report = _Report(publish, plan, stage)
+    report = _Report(publish)
     trainer = _StepTrainer(
         model=model,
         args=arguments,
-        train_dataset=steps,
+        train_dataset=Steps(corpus, Encoder(tokenizer), plan),
         data_collator=_only_item,
         callbacks=[report],
-        optimizers=(Muon(model, learning_rate=stage.learning_rate, weight_decay=plan.weight_decay), None),
+        optimizers=(Muon(model, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay), None),
     )
-    trainer.grid_from = int(stage.steps * stage.grid_from)
+    trainer.grid_from = int(plan.steps * plan.grid_from)
     report.trainer = trainer
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_newest_checkpoint(work_dir))
+    return model
 
 
 def _only_item(items: list[Any]) -> Any:

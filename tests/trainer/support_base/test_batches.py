@@ -7,12 +7,11 @@ from transformers import PreTrainedTokenizerFast
 
 from trainer.support_base.batches import INVENTED_WEIGHT, Encoder, Steps
 from trainer.support_base.corpus import Corpus
-from trainer.support_base.dialogues import draw_clarification, draw_dialogue, draw_follow_up
-from trainer.support_base.plan import MAX_LENGTH, Plan, Stage
+from trainer.support_base.dialogues import draw_dialogue
+from trainer.support_base.plan import MAX_LENGTH, Plan
 from trainer.support_base.turns import Dialogue, Turn, TurnKind
 
-STAGE = Stage(steps=4, learning_rate=1e-3, mixed_most=0.3, reference_share=0.2, follow_up_share=0.2, clarify_share=0.1)
-PLAN = Plan(stages=(STAGE,), tokens_per_step=600, micro_batch_tokens=400)
+PLAN = Plan(steps=4, tokens_per_step=600, micro_batch_tokens=400)
 
 
 def test_encoding_a_dialogue_equals_rendering_the_chat_template(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -33,8 +32,8 @@ def test_only_replies_and_their_ends_are_targets(corpus: Corpus, tokenizer: PreT
 @pytest.fixture(scope="module")
 def build(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
     """The rows of steps from the whole length of a build."""
-    stages = [Steps(corpus, Encoder(tokenizer), Plan(), stage) for stage in Plan().stages]
-    batches = [batch["input_ids"] for steps in stages for step in range(0, len(steps), 160) for batch in steps[step]]
+    steps = Steps(corpus, Encoder(tokenizer), Plan())
+    batches = [batch["input_ids"] for step in range(0, len(steps), len(steps) // 25) for batch in steps[step]]
     return [[token for token in row if token != tokenizer.pad_token_id] for batch in batches for row in batch.tolist()]
 
 
@@ -50,13 +49,13 @@ def test_at_least_a_fifth_of_the_dialogues_carries_a_reference_block(build: list
 
 def test_a_step_is_drawn_from_the_seed_and_its_number_alone(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
     encoder = Encoder(tokenizer)
-    first, again, other = (Steps(corpus, encoder, plan, STAGE)[3] for plan in (PLAN, PLAN, replace(PLAN, seed=2)))
+    first, again, other = (Steps(corpus, encoder, plan)[3] for plan in (PLAN, PLAN, replace(PLAN, seed=2)))
     assert all(torch.equal(a["input_ids"], b["input_ids"]) for a, b in zip(first, again, strict=True))
     assert [batch["input_ids"].shape for batch in first] != [batch["input_ids"].shape for batch in other]
 
 
 def test_a_micro_batch_stays_within_its_tokens(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
-    for batch in Steps(corpus, Encoder(tokenizer), PLAN, STAGE)[0]:
+    for batch in Steps(corpus, Encoder(tokenizer), PLAN)[0]:
         assert batch["input_ids"].numel() <= 400 or batch["input_ids"].shape[0] == 1
 
 
@@ -75,25 +74,9 @@ def test_a_value_that_nothing_told_weighs_little_and_one_that_the_block_told_ful
     assert light_text(replace(turn, invented=())) == ""
 
 
-def test_a_later_stage_goes_on_where_the_draws_of_the_one_before_ended(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
-    encoder, later = Encoder(tokenizer), replace(STAGE, learning_rate=5e-4)
-    whole = Steps(corpus, encoder, replace(PLAN, stages=(replace(STAGE, steps=8),)), replace(STAGE, steps=8))[5]
-    parts = Steps(corpus, encoder, replace(PLAN, stages=(STAGE, later)), later)[1]
-    assert all(torch.equal(a["input_ids"], b["input_ids"]) for a, b in zip(whole, parts, strict=True))
-
-
-def test_building_starts_with_mostly_single_questions_and_ends_its_first_stage_with_more_of_all_kinds() -> None:
-    shares = [Plan().stages[0].mixed_share(progress) for progress in (0.0, 0.3, 0.45, 0.6, 1.0)]
+def test_building_starts_with_mostly_single_questions_and_ends_with_more_of_all_kinds() -> None:
+    shares = [Plan().mixed_share(progress) for progress in (0.0, 0.3, 0.45, 0.6, 1.0)]
     assert shares == pytest.approx([0.08, 0.08, 0.19, 0.3, 0.3])
-
-
-def test_a_follow_up_has_a_turn_before_it_and_a_clarification_leaves_the_name_out(corpus: Corpus) -> None:
-    for seed in range(50):
-        first, second = draw_follow_up(corpus, Random(seed)).turns
-        assert second.topic == first.topic
-        assert second.follow_up is not None
-        (asked,) = draw_clarification(corpus, Random(seed)).turns
-        assert asked.kind is TurnKind.CLARIFY
 
 
 def test_a_cut_reply_keeps_the_prompt_its_opening_and_the_beginning_of_its_answer(tokenizer: PreTrainedTokenizerFast) -> None:
