@@ -159,6 +159,11 @@ def list_examples(reader: Reader) -> list[Example]:
     return [_to_example(row) for row in reader.execute(f"{_WITH_OBSTACLE} WHERE obstacle IS NULL {_OLDEST_FIRST}")]
 
 
+def count_unconsented(reader: Reader) -> int:
+    """Return how many examples only lack their conversation's consent."""
+    return int(reader.execute("SELECT count(*) FROM trainability WHERE obstacle = 'unconsented'").fetchone()[0])
+
+
 def list_untrained(reader: Reader) -> list[Example]:
     """Return the examples that may be trained now and that the live release has not learned, the oldest first."""
     sql = f"{_WITH_OBSTACLE} WHERE obstacle IS NULL AND example_id NOT IN ({_LEARNED_BY_LIVE}) {_OLDEST_FIRST}"

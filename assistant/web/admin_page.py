@@ -329,6 +329,7 @@ class AdminPage:
                 next(iter(releases.list_swaps(reader, limit=1)), None),
                 requests.read_status(reader),
                 approved=len(examples.list_examples(reader)),
+                unconsented=examples.count_unconsented(reader),
             ),
             self._progress: admin_view.render_progress(progress),
             self._loss: _plot(progress),

@@ -67,15 +67,19 @@ def read_progress(run: Run, events: Sequence[RunEvent]) -> Progress:
 
 
 def render_status(
-    live: tuple[Deployment, Release] | None, served: Swap | None, last: Swap | None, schedule: ScheduleStatus | None, *, approved: int
+    live: tuple[Deployment, Release] | None, served: Swap | None, last: Swap | None, schedule: ScheduleStatus | None, *, approved: int, unconsented: int
 ) -> str:
-    """Return the status line: what should be live and what is, when the schedule looks next, and why not yet."""
+    """Return the status line: what should be live and what is, when the schedule looks next, and why not yet.
+
+    `approved` examples may be trained, and `unconsented` ones only if somebody consents.
+    """
     return templates.get_template("admin_status.html.jinja").render(
         wish=None if live is None else live[1].version,
         reason="" if live is None else live[0].reason,
         fact=None if served is None else served.version,
         refusal=last.error if last is not None and last.outcome is SwapOutcome.REFUSED else None,
         approved=approved,
+        unconsented=unconsented,
         is_due=schedule is not None and schedule.is_due,
         reasons=() if schedule is None else schedule.reasons,
         next_look=None if schedule is None or schedule.next_look_at is None else _tell_time(schedule.next_look_at),

@@ -23,9 +23,11 @@ def say(page: Page, message: str) -> None:
     wait_for(page, f"document.querySelectorAll('.turn[data-turn]').length > {turns}")
 
 
-def correct(page: Page, reply: str) -> None:
+def correct(page: Page, reply: str, *, consents: bool = False) -> None:
     page.locator("[data-do=correct]").last.click()
     page.locator("form.correction:not([hidden]) textarea").fill(reply)
+    if consents:
+        page.locator("form.correction:not([hidden]) [name=consent]").check()
     page.locator("form.correction:not([hidden]) button[type=submit]").click()
     expect(page.locator(".news").last).to_contain_text("A reviewer will look")
 

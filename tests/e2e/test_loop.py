@@ -56,7 +56,7 @@ def test_a_correction_is_approved_learned_served_and_rolled_back(open_page: Open
     wrong = last_reply(visitor)
     visitor.get_by_role("button", name="New chat").click()
     say(visitor, QUESTION)
-    correct(visitor, RIGHT)
+    correct(visitor, RIGHT, consents=True)
     keep_in_all_lights(open_page, keep, visitor, "2-chat-corrected")
 
     reviewer = open_page("/review", who=("rita", Role.REVIEWER))
@@ -66,7 +66,7 @@ def test_a_correction_is_approved_learned_served_and_rolled_back(open_page: Open
     expect(reviewer.locator("#item")).to_contain_text("Nothing waits for you")
 
     admin = open_page("/admin", who=("ada", Role.ADMIN))
-    expect(admin.locator("#status")).to_contain_text("1 example")
+    expect(admin.locator("#status")).to_contain_text("1 approved example")
     admin.get_by_role("button", name="Train now").click()
     expect(admin.locator(".progress progress")).to_be_visible(timeout=30_000)
     expect(admin.locator("#progress")).to_contain_text("step", timeout=_TRAINING_MS)
