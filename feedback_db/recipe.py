@@ -19,13 +19,14 @@ class Recipe:
 
     `target_modules` names the linear layers to adapt, such as "q_proj"; None adapts all of them. `layers` are the numbers of the
     decoder layers to adapt, the first is 0, and the others stay frozen; None adapts all. `max_length` (tokens) None is the base's whole
-    context. `replay_share` is the share of the training rows that are the base's own replies to other questions.
+    context. `replay_share` is the share of the training rows that are the base's own replies to other questions, and `anchor` how strongly
+    they are held: the weight of their divergence from the base, against one of the corrections' loss.
 
     Raises:
         RecipeError: a value is out of its range, or of another kind; names each.
     """
 
-    learning_rate: float = _ranged(1e-3, 1e-6, 1e-1, "below nothing is learned, above the weights diverge")
+    learning_rate: float = _ranged(5e-4, 1e-6, 1e-1, "below nothing is learned, above the weights diverge")
     batch_size: int = _ranged(8, 1, 512, "it counts examples of one optimizer step")
     epochs: int = _ranged(20, 1, 200, "more only repeats what is known by heart")
     rank: int = _ranged(16, 1, 256, "the assistant's adapter slots hold up to 256")
@@ -35,6 +36,7 @@ class Recipe:
     warmup_share: float = _ranged(0.1, 0.0, 0.5, "it is a share of the optimizer steps")
     clip_norm: float = _ranged(1.0, 0.01, 100.0, "gradients of another size are not clipped, or vanish")
     replay_share: float = _ranged(0.5, 0.0, 0.9, "above a tenth at most would be corrections")
+    anchor: float = _ranged(8.0, 0.0, 1000.0, "it weighs how far replayed replies may drift; beyond this nothing else is learned")
     patience: int = _ranged(4, 1, 200, "it counts epochs without a better loss on the stop wordings, after which a run stops early")
     seed: int = _ranged(1, 0, 2**31 - 1, "generators of random numbers take no other")
     target_modules: tuple[str, ...] | None = None

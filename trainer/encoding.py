@@ -20,10 +20,14 @@ IGNORED = -100  # the label that torch's cross entropy skips
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One example: ids, and labels of the same length, IGNORED outside the reply."""
+    """One example: ids, and labels of the same length, IGNORED outside the reply.
+
+    `is_rehearsed` says that the reply is the base's own: to stay as it is, with everything that the base thinks possible beside it.
+    """
 
     ids: list[int]
     labels: list[int]
+    is_rehearsed: bool = False
 
     @property
     def label_count(self) -> int:
@@ -65,7 +69,7 @@ def collate(rows: Sequence[Encoded], *, pad_id: int) -> dict[str, Tensor]:
 
     Returns:
         `input_ids`, `attention_mask` and `position_ids`, each (rows, length), and `labels` (rows, kept): those of the last places, from
-        the one before the longest reply on.
+        the one before the longest reply on; `is_rehearsed` (rows).
     """
     length = max(len(row.ids) for row in rows)
     kept = max(len(row.labels) - next((place for place, label in enumerate(row.labels) if label != IGNORED), 0) for row in rows) + 1
@@ -74,6 +78,7 @@ def collate(rows: Sequence[Encoded], *, pad_id: int) -> dict[str, Tensor]:
         "attention_mask": torch.tensor([[0] * (length - len(row.ids)) + [1] * len(row.ids) for row in rows]),
         "position_ids": torch.tensor([[0] * (length - len(row.ids)) + list(range(len(row.ids))) for row in rows]),
         "labels": torch.tensor([([IGNORED] * kept + row.labels)[-kept:] for row in rows]),
+        "is_rehearsed": torch.tensor([row.is_rehearsed for row in rows]),
     }
 
 

@@ -70,19 +70,38 @@ class _Rows(Dataset[Encoded]):
 
 
 class _ReplyTrainer(Trainer):
-    """A Trainer whose loss is the mean over reply tokens of a whole step, the head run on the last places only."""
+    """A Trainer whose loss is the mean over reply tokens of a whole step, the head run on the last places only.
+
+    Of a rehearsed reply it is not the cross entropy but how far the whole distribution has drifted from the base's, `anchor` times: a
+    base that is of two minds stays so, where rehearsing the likelier reply alone would tip many another.
+    """
+
+    anchor: float
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        labels = inputs["labels"]  # (rows, kept)
-        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"}, logits_to_keep=labels.shape[1])
+        labels, is_rehearsed = inputs["labels"], inputs["is_rehearsed"]  # (rows, kept), (rows)
+        shown = {name: value for name, value in inputs.items() if name not in {"labels", "is_rehearsed"}}
+        outputs = model(**shown, logits_to_keep=labels.shape[1])
         logits = outputs.logits[:, :-1].float()  # (rows, kept - 1, vocabulary): each place foresees the next
-        total = nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum")
+        wanted = labels[:, 1:].masked_fill(is_rehearsed[:, None], IGNORED)
+        total = nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum")
+        if is_rehearsed.any():
+            total = total + self._measure_drift(model, shown, logits, labels, is_rehearsed)
         loss = total / (num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum())
         if not torch.isfinite(loss):
             raise LossNotFiniteError(self.state.global_step)
         return (loss, outputs) if return_outputs else loss
+
+    def _measure_drift(self, model: nn.Module, shown: dict[str, Tensor], logits: Tensor, labels: Tensor, is_rehearsed: Tensor) -> Tensor:
+        """Return how far the rehearsed replies have drifted: Kullback and Leibler's divergence from the base, summed over their tokens."""
+        adapted = self.accelerator.unwrap_model(model)
+        with torch.no_grad(), adapted.disable_adapter():
+            own = adapted(**{name: value[is_rehearsed] for name, value in shown.items()}, logits_to_keep=labels.shape[1]).logits[:, :-1]
+        is_reply = labels[is_rehearsed][:, 1:] != IGNORED  # (rehearsed rows, kept - 1)
+        found = logits[is_rehearsed][is_reply].log_softmax(-1)
+        return nn.functional.kl_div(found, own[is_reply].float().log_softmax(-1), log_target=True, reduction="sum") * self.anchor
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return _LengthSampler([len(row.ids) for row in self.train_dataset], self.args.train_batch_size, seed=self.args.seed)
@@ -179,6 +198,7 @@ def finetune(
             *([EarlyStoppingCallback(recipe.patience, early_stopping_threshold=_LEAST_GAIN)] if stop else []),
         ],
     )
+    trainer.anchor = recipe.anchor
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_newest_checkpoint(checkpoints))
     return model.eval()
@@ -274,7 +294,7 @@ def _arguments(recipe: Recipe, checkpoints: Path, fit: Fit, *, device: torch.dev
 
 def _shorten(rows: Sequence[Encoded], max_length: int) -> list[Encoded]:
     """Drop the beginning of rows that are longer; only a fit that memory has forced gets so far."""
-    return [Encoded(row.ids[-max_length:], row.labels[-max_length:]) for row in rows]
+    return [Encoded(row.ids[-max_length:], row.labels[-max_length:], row.is_rehearsed) for row in rows]
 
 
 def _newest_checkpoint(folder: Path) -> str | None:

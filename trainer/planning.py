@@ -18,6 +18,7 @@ from trainer.run_directory import Row
 from trainer.variants import Wordings, change_wording, name_wording
 
 _LEAST_TRAINED = 6  # rows of an example, below which one wording is learned by heart, and the fact is not (arXiv 2309.14316)
+_LEAST_REPLAYED = 120  # rows, however few corrections there are: fewer hold only themselves still
 _STOP_CHANGES = 2
 _TEST_CHANGES = 3
 _SPARE = 12  # changes drawn beyond those that are wanted, for some may be trained already
@@ -97,7 +98,8 @@ def plan_rows(
 ) -> dict[str, list[Row]]:
     """Return the rows of a run directory by the names of its files.
 
-    Replay is as many rows as make `recipe.replay_share` of all that is trained, or all there are, in an order that the seed draws.
+    Replay is as many rows as make `recipe.replay_share` of all that is trained, and no fewer than are needed to hold the base still, or
+    all there are, in an order that the seed draws; a share of 0 is none.
     """
     rows: dict[str, list[Row]] = {"train": [], "stop": [], "test": []}
     trained = {_name_question(example, text) for example in examples for text in wordings[example.id].train}
@@ -105,7 +107,8 @@ def plan_rows(
         unseen = _leave_out_trained(example, wordings[example.id], trained)
         for name, planned in _plan_example(example, unseen, recipe.seed).items():
             rows[name] += planned
-    wanted = round(recipe.replay_share / (1 - recipe.replay_share) * len(rows["train"]))
+    share = round(recipe.replay_share / (1 - recipe.replay_share) * len(rows["train"]))
+    wanted = max(share, _LEAST_REPLAYED) if recipe.replay_share > 0 else 0
     shuffled = Random(f"replay:{recipe.seed}").sample(list(replay), len(replay))
     return {**rows, "guard": list(guard), "golden": list(golden), "replay": shuffled[:wanted]}
 

@@ -83,7 +83,13 @@ class Run:
         self._tell("training", examples=len(train), replayed=len(replay))
         longest = min(base.context_tokens, spec.recipe.max_length or base.context_tokens)
         fit = Fit(micro_batch=spec.recipe.batch_size, checkpointing=False, max_length=longest)
-        model = self._fit(spec, base, self._encode(base, [*train, *replay], longest), self._encode(base, stop, longest), fit)
+        model = self._fit(
+            spec,
+            base,
+            [*self._encode(base, train, longest), *_rehearse(self._encode(base, replay, longest) if replay else [])],
+            self._encode(base, stop, longest),
+            fit,
+        )
         if self.is_stopped():
             raise StoppedError
         self._tell("saving")
@@ -192,6 +198,11 @@ class Run:
 
     def _tell(self, phase: str, **facts: Any) -> None:
         self.directory.append_event({"at": time.time(), "phase": phase, **facts})
+
+
+def _rehearse(rows: Sequence[Encoded]) -> list[Encoded]:
+    """Mark rows whose replies are the base's own."""
+    return [replace(row, is_rehearsed=True) for row in rows]
 
 
 def _serve(base: BaseModel, adapter: Adapter | None) -> AbstractContextManager[None]:

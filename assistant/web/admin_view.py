@@ -67,7 +67,13 @@ def read_progress(run: Run, events: Sequence[RunEvent]) -> Progress:
 
 
 def render_status(
-    live: tuple[Deployment, Release] | None, served: Swap | None, last: Swap | None, schedule: ScheduleStatus | None, *, approved: int, unconsented: int
+    live: tuple[Deployment, Release] | None,
+    served: Swap | None,
+    last: Swap | None,
+    schedule: ScheduleStatus | None,
+    *,
+    approved: int,
+    unconsented: int,
 ) -> str:
     """Return the status line: what should be live and what is, when the schedule looks next, and why not yet.
 

@@ -53,8 +53,9 @@ def test_special_tokens_that_somebody_typed_are_text(tokenizer: PreTrainedTokeni
 
 
 def test_rows_are_padded_on_the_left_and_labels_cover_the_longest_reply() -> None:
-    batch = collate([Encoded([7, 8, 9], [IGNORED, 8, 9]), Encoded([4, 5], [IGNORED, 5])], pad_id=0)
+    batch = collate([Encoded([7, 8, 9], [IGNORED, 8, 9]), Encoded([4, 5], [IGNORED, 5], is_rehearsed=True)], pad_id=0)
     assert batch["input_ids"].tolist() == [[7, 8, 9], [0, 4, 5]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [0, 1, 1]]
     assert batch["position_ids"].tolist() == [[0, 1, 2], [0, 0, 1]]
     assert batch["labels"].tolist() == [[IGNORED, 8, 9], [IGNORED, IGNORED, 5]]
+    assert batch["is_rehearsed"].tolist() == [False, True]

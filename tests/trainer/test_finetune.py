@@ -47,10 +47,23 @@ def adapter_weights(model: PeftModel) -> dict[str, Tensor]:
 def gradients(model: PeftModel, rows: list[Encoded]) -> dict[str, Tensor]:
     model.zero_grad()
     batch = collate(rows, pad_id=0)
-    labels = batch.pop("labels")
+    labels, _ = batch.pop("labels"), batch.pop("is_rehearsed")
     logits = model(**batch, logits_to_keep=labels.shape[1]).logits[:, :-1]
     torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED).backward()
     return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+
+
+@torch.no_grad()
+def foresee(model: torch.nn.Module, rows: list[Encoded]) -> Tensor:
+    """Log-probabilities (tokens, vocabulary) at the places of the replies."""
+    batch = collate(rows, pad_id=0)
+    labels, _ = batch.pop("labels"), batch.pop("is_rehearsed")
+    logits = model(**batch, logits_to_keep=labels.shape[1]).logits[:, :-1]
+    return logits[labels[:, 1:] != IGNORED].float().log_softmax(-1)
+
+
+def divergence(before: Tensor, after: Tensor) -> float:
+    return float(torch.nn.functional.kl_div(after, before, log_target=True, reduction="batchmean"))
 
 
 def test_it_learns_and_leaves_the_base_as_it_was(base: BaseModel, rows: list[Encoded], tmp_path: Path) -> None:
@@ -71,7 +84,7 @@ def test_gradients_after_a_forward_without_gradients_equal_those_before(base: Ba
     before = gradients(model, rows)
     model.eval()
     with torch.no_grad():
-        model(**{name: value for name, value in collate(rows, pad_id=0).items() if name != "labels"})
+        model(**{name: value for name, value in collate(rows, pad_id=0).items() if name not in {"labels", "is_rehearsed"}})
     after = gradients(model.train(), rows)
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) and before[name].any() for name in before)
@@ -94,6 +107,24 @@ def test_only_the_layers_of_the_recipe_are_adapted(base: BaseModel) -> None:
 def test_a_recipe_that_names_no_layer_is_refused(base: BaseModel, recipe: Recipe) -> None:
     with pytest.raises(NothingToTrainError, match="Expected a recipe that adapts at least one linear layer"):
         add_adapter(base.model, recipe)
+
+
+def test_rehearsed_replies_hold_their_distributions_still_where_likelihood_would_sharpen_them(
+    tiny_base: Path, rows: list[Encoded], tmp_path: Path
+) -> None:
+    kept = [replace(row, is_rehearsed=True) for row in rows[2:]]
+    drifts = {}
+    for anchor in (0.0, 200.0):
+        loaded = load_base_model(tiny_base, device="cpu")
+        before = foresee(loaded.model, rows[2:])
+        model, _ = train(loaded, [*rows[:2], *kept], tmp_path / str(anchor), replace(RECIPE, epochs=30, anchor=anchor))
+        drifts[anchor] = divergence(before, foresee(model, rows[2:]))
+    assert 0 < drifts[200.0] < drifts[0.0] / 4
+
+
+def test_only_rehearsed_replies_of_a_base_that_has_not_moved_cost_nothing(base: BaseModel, rows: list[Encoded], tmp_path: Path) -> None:
+    _, steps = train(base, [replace(row, is_rehearsed=True) for row in rows], tmp_path, replace(RECIPE, epochs=2))
+    assert steps[0].loss == pytest.approx(0.0, abs=1e-5)
 
 
 def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(

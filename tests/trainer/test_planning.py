@@ -98,9 +98,12 @@ def test_what_was_said_before_and_the_reply_stay_whatever_the_wording() -> None:
             assert row.reply == "It costs $12."
 
 
-@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.5, 12), (0.25, 4), (0.9, 40)])
-def test_replay_is_its_share_of_what_is_trained_or_all_there_is(share: float, count: int) -> None:
-    assert len(plan(Recipe(replay_share=share))["replay"]) == count
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.1, 120), (0.5, 132), (0.9, 300)])
+def test_replay_is_its_share_of_what_is_trained_but_at_least_120_rows_or_all_there_is(share: float, count: int) -> None:
+    many = replace(WORDINGS[EXAMPLES[0].id], train=tuple(f"wording number{number}" for number in range(132)))
+    pool = [replace(POOL[0], messages=tuple(build_messages(None, [], f"asked {number}"))) for number in range(300)]
+    rows = plan_rows(EXAMPLES[:1], {EXAMPLES[0].id: many}, guard=[], replay=pool, golden=[], recipe=Recipe(replay_share=share))
+    assert (len(rows["train"]), len(rows["replay"])) == (132, count)
 
 
 def test_a_plan_is_the_same_for_the_same_seed_only() -> None:
