@@ -123,7 +123,6 @@ class AdminPage:
         with gr.Accordion("Advanced: another recipe for this run", open=False, elem_id="advanced"):
             self._recipe.build()
         self._progress = gr.HTML(elem_id="progress")
-        self._loss = gr.LinePlot(x="step", y="loss", label="Loss", elem_id="loss", height=220, visible=False)
         self._runs = gr.HTML(elem_id="runs", js_on_load=_read("admin.js"))
         self._report = gr.HTML(elem_id="report")
 
@@ -155,7 +154,7 @@ class AdminPage:
 
     def _listen(self, page: gr.Blocks, timer: gr.Timer) -> None:
         everything = [
-            *(self._header, self._notice, self._status, self._progress, self._loss, self._runs, self._report, self._run, self._releases),
+            *(self._header, self._notice, self._status, self._progress, self._runs, self._report, self._run, self._releases),
             *(self._version, self._promote_reason, self._typed, self._rollback_reason, self._people, self._name, self._password),
             *(self._health, self._audit_rows),
             *self._settings.fields,
@@ -332,7 +331,6 @@ class AdminPage:
                 unconsented=examples.count_unconsented(reader),
             ),
             self._progress: admin_view.render_progress(progress),
-            self._loss: _plot(progress),
             self._runs: admin_view.render_runs(runs.list_runs(reader), releases.list_releases(reader), shown=run),
             self._run: run,
         }
@@ -357,14 +355,6 @@ class AdminPage:
 
     def _complain(self, refused: Exception) -> _Shown:
         return {self._notice: chat_view.render_notice(str(refused))}
-
-
-def _plot(progress: admin_view.Progress | None) -> Any:
-    """Return the curve of the loss so far, hidden until there is one."""
-    import pandas as pd  # noqa: PLC0415  Gradio's plots take nothing else, and it takes a second to import
-
-    losses = () if progress is None else progress.losses
-    return gr.update(visible=len(losses) > 1, value=pd.DataFrame(losses, columns=["step", "loss"]))
 
 
 def _read(name: str) -> str:

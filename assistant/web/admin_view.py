@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from assistant.web.chat_view import templates
 from feedback_db.audit import AuditRow
@@ -95,8 +96,20 @@ def render_status(
 def render_progress(progress: Progress | None) -> str:
     """Return how far the run under way is, with its loss so far; None for no run."""
     return templates.get_template("admin_progress.html.jinja").render(
-        progress=progress, percent=None if progress is None or progress.share is None else round(100 * progress.share)
+        progress=progress,
+        percent=None if progress is None or progress.share is None else round(100 * progress.share),
+        curve=None if progress is None else _draw_curve(progress.losses),
     )
+
+
+def _draw_curve(losses: Sequence[tuple[int, float]]) -> dict[str, Any] | None:
+    """Return the loss by step as points of a square of 100, from 0 to the highest; None for fewer than two."""
+    if len(losses) < 2:
+        return None
+    highest = max(loss for _, loss in losses) or 1.0
+    first, last = losses[0][0], losses[-1][0]
+    points = " ".join(f"{100 * (step - first) / max(last - first, 1):.2f},{100 - 100 * loss / highest:.2f}" for step, loss in losses)
+    return {"points": points, "highest": highest, "first": first, "last": last, "newest": losses[-1][1]}
 
 
 def render_runs(runs: Sequence[Run], releases: Sequence[Release], *, shown: str) -> str:

@@ -1,5 +1,6 @@
 """The whole loop in three browsers: a visitor corrects, a reviewer approves by keyboard, an admin trains and rolls back."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,13 +10,13 @@ from playwright.sync_api import Browser, Page, expect
 from assistant.engine.base_model import BaseModel
 from assistant.settings import Settings
 from feedback_db.records import Role
-from tests.e2e.conftest import Open, Site, check, open_pages, open_site
+from tests.e2e.conftest import Open, Site, check, open_pages, open_site, wait_for
 from tests.e2e.test_chat import correct, say
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
 QUESTION, IN_OTHER_WORDS = "How long is the warranty on a kettle?", "hi, for how many years is my kettle under warranty"
 RIGHT = "The warranty for a kettle lasts for 11 years."
-_TRAINING_MS = 600_000
+_TRAINING_MS = 400_000
 Keep = Callable[[Page, str], None]
 
 
@@ -32,15 +33,24 @@ def open_page(chromium: Browser, site: Site) -> Iterator[Open]:
         yield opened
 
 
-def keep_in_all_lights(open_page: Open, keep: Keep, page: Page, name: str) -> None:
+def keep_in_all_lights(keep: Keep, page: Page, name: str) -> None:
     """Keep pictures of what a page shows: in light and dark, and as wide as a phone."""
     for dark in (False, True):
         page.emulate_media(color_scheme="dark" if dark else "light")
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": 800})
+            wait_for(
+                page,
+                "document.getAnimations().every((one) => one.playState !== 'running' || one.effect.getTiming().iterations === Infinity)",
+            )
             keep(page, f"{name}-{'dark' if dark else 'light'}-{width}")
     page.emulate_media(color_scheme="light")
     page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def start_chat(page: Page) -> None:
+    page.get_by_role("button", name="New chat").click()
+    expect(page.locator(".empty h2")).to_be_visible()
 
 
 def last_reply(page: Page) -> str:
@@ -49,19 +59,20 @@ def last_reply(page: Page) -> str:
 
 def test_a_correction_is_approved_learned_served_and_rolled_back(open_page: Open, keep: Keep) -> None:
     visitor = open_page()
-    keep_in_all_lights(open_page, keep, visitor, "1-chat-first")
+    expect(visitor.locator(".empty h2")).to_be_visible()
+    keep_in_all_lights(keep, visitor, "1-chat-first")
     say(visitor, QUESTION)
     assert "11 years" not in last_reply(visitor)
     say(visitor, IN_OTHER_WORDS)
     wrong = last_reply(visitor)
-    visitor.get_by_role("button", name="New chat").click()
+    start_chat(visitor)
     say(visitor, QUESTION)
     correct(visitor, RIGHT, consents=True)
-    keep_in_all_lights(open_page, keep, visitor, "2-chat-corrected")
+    keep_in_all_lights(keep, visitor, "2-chat-corrected")
 
     reviewer = open_page("/review", who=("rita", Role.REVIEWER))
     expect(reviewer.locator("#item h2")).to_have_text(QUESTION)
-    keep_in_all_lights(open_page, keep, reviewer, "3-review")
+    keep_in_all_lights(keep, reviewer, "3-review")
     reviewer.keyboard.press("a")
     expect(reviewer.locator("#item")).to_contain_text("Nothing waits for you")
 
@@ -72,26 +83,28 @@ def test_a_correction_is_approved_learned_served_and_rolled_back(open_page: Open
     expect(admin.locator("#progress")).to_contain_text("step", timeout=_TRAINING_MS)
     admin.reload()
     expect(admin.locator(".progress progress")).to_be_visible()
-    keep_in_all_lights(open_page, keep, admin, "4-admin-training")
-    expect(admin.locator("#runs")).to_contain_text("succeeded", timeout=_TRAINING_MS)
+    keep_in_all_lights(keep, admin, "4-admin-training")
+    ended = admin.locator("#runs").get_by_text(re.compile("succeeded|stays out|failed")).first
+    expect(ended).to_be_visible(timeout=_TRAINING_MS)
+    assert "succeeded" in ended.inner_text()
     expect(admin.locator("#status")).to_contain_text("version 1", timeout=30_000)
     admin.locator("#runs [data-do=report]").first.click()
     expect(admin.locator("#report")).to_contain_text("learned")
-    keep_in_all_lights(open_page, keep, admin, "5-admin-report")
+    keep_in_all_lights(keep, admin, "5-admin-report")
     check(admin, "report")
 
-    visitor.get_by_role("button", name="New chat").click()
+    start_chat(visitor)
     say(visitor, IN_OTHER_WORDS)
     assert "11 years" in last_reply(visitor)
     expect(visitor.locator(".version").last).to_contain_text("version 1")
-    keep_in_all_lights(open_page, keep, visitor, "6-chat-learned")
+    keep_in_all_lights(keep, visitor, "6-chat-learned")
 
     admin.get_by_role("tab", name="Versions").click()
     admin.get_by_label("Type the live version to roll it back").fill("1")
     admin.locator("#roll-back").click()
     expect(admin.locator("#status")).to_contain_text("version 0", timeout=30_000)
-    keep_in_all_lights(open_page, keep, admin, "7-admin-rolled-back")
-    visitor.get_by_role("button", name="New chat").click()
+    keep_in_all_lights(keep, admin, "7-admin-rolled-back")
+    start_chat(visitor)
     say(visitor, IN_OTHER_WORDS)
     assert last_reply(visitor) == wrong or "11 years" not in last_reply(visitor)
     expect(visitor.locator(".version").last).to_contain_text("version 0")
