@@ -234,11 +234,14 @@ def _peak_mb() -> float:
 
 
 def find_worst(results: Sequence[DemoResult]) -> dict[str, Any]:
-    """Return of each score the worst of several demos, beside how their runs ended; None is the worst of all.
+    """Return of each score the worst of several demos, beside how their runs ended and why; None is the worst of all.
 
     Which end of a scale is the worse one, its name says.
     """
-    worst: dict[str, Any] = {"states": [result.state.value for result in results]}
+    worst: dict[str, Any] = {
+        "states": [result.state.value for result in results],
+        "reasons": [list(result.reasons) for result in results],
+    }
     for name in results[0].scores:
         found = [result.scores[name] for result in results]
         known = [value for value in found if value is not None]
