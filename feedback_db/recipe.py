@@ -19,7 +19,7 @@ class Recipe:
 
     `target_modules` names the linear layers to adapt, such as "q_proj"; None adapts all of them. `layers` are the numbers of the
     decoder layers to adapt, the first is 0, and the others stay frozen; None adapts all. `max_length` (tokens) None is the base's whole
-    context. `replay_share` is the share of the training rows that are the base's own replies to other questions, and `anchor` how strongly
+    context. `replay_share` is the share of an epoch's rows that are the base's own replies to other questions, and `anchor` how strongly
     they are held: the weight of their divergence from the base, against one of the corrections' loss.
 
     Raises:

@@ -1,6 +1,8 @@
 """Has models answer many questions and compares what they say. Knows torch, and by `key_facts` what a right answer is."""
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
 
 import torch
 
@@ -13,6 +15,18 @@ from trainer.run_directory import Row
 
 _EVEN = 0.5
 _GENERIC_SHARE = 0.05  # of the questions; see `match_replies`
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """How sure a model is of a reply that it gave.
+
+    `guessed` are the key facts in which some token was less likely than not; `sureness` is the likelihood of the least likely token
+    outside the facts, between 0 and 1: the closest that the reply came to being another sentence.
+    """
+
+    guessed: frozenset[Fact] = frozenset()
+    sureness: float = 1.0
 
 
 def generate_replies(
@@ -43,26 +57,31 @@ def generate_replies(
     return replies
 
 
-def find_guesses(base: BaseModel, prompts: Sequence[list[Message]], replies: Sequence[str]) -> list[frozenset[Fact]]:
-    """Return of each reply the key facts that the model which gave it only guesses: some token of them was less likely than not.
-
-    A tokenizer that does not tell where its tokens stand finds none.
-    """
-    return [_find_guesses(base, prompt, reply) for prompt, reply in zip(prompts, replies, strict=True)]
+def measure_confidence(base: BaseModel, prompts: Sequence[list[Message]], replies: Sequence[str]) -> list[Confidence]:
+    """Return of each reply how sure the model is that gave it; one whose tokenizer does not tell where tokens stand is sure of all."""
+    return [_measure_confidence(base, prompt, reply) for prompt, reply in zip(prompts, replies, strict=True)]
 
 
-def _find_guesses(base: BaseModel, prompt: list[Message], reply: str) -> frozenset[Fact]:
-    facts = locate_key_facts(reply)
-    if not facts or not base.tokenizer.is_fast:
-        return frozenset()
+def _measure_confidence(base: BaseModel, prompt: list[Message], reply: str) -> Confidence:
+    if not reply or not base.tokenizer.is_fast:
+        return Confidence()
     told = base.tokenizer(reply, add_special_tokens=False, return_offsets_mapping=True)
     ids = torch.tensor([[*render_prompt(base.tokenizer, prompt), *told["input_ids"]]], device=base.device)
     count = len(told["input_ids"])
     with torch.inference_mode():
         logits = base.model(input_ids=ids, logits_to_keep=count + 1).logits[0, :-1].float()  # (count, vocabulary)
-    likely = logits.softmax(-1).gather(-1, ids[0, -count:, None])[:, 0] >= _EVEN
-    unlikely = [place for place, is_likely in zip(told["offset_mapping"], likely.tolist(), strict=True) if not is_likely]
-    return frozenset(fact for fact, (start, end) in facts if any(first < end and last > start for first, last in unlikely))
+    likely: list[float] = logits.softmax(-1).gather(-1, ids[0, -count:, None])[:, 0].tolist()
+    places: list[tuple[int, int]] = told["offset_mapping"]
+    facts = locate_key_facts(reply)
+    guessed = frozenset(
+        fact for fact, span in facts if any(one < _EVEN and _overlap(place, span) for one, place in zip(likely, places, strict=True))
+    )
+    worded = [one for one, place in zip(likely, places, strict=True) if not any(_overlap(place, span) for _, span in facts)]
+    return Confidence(guessed, min(worded, default=1.0))
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] < other[1] and one[1] > other[0]
 
 
 def compare(
@@ -72,21 +91,25 @@ def compare(
     after: Sequence[str],
     *,
     taught: Sequence[str],
-    guessed: Sequence[Set[Fact]] | None = None,
+    confidences: Sequence[Confidence] | None = None,
 ) -> Report:
     """Judge the incumbent's and the candidate's replies to the same questions.
 
-    A guard question wants what the incumbent says: same facts, whatever the wording; `guessed` are those of each of its replies that it
-    only guesses, and that may become others. `taught` are the incumbent's replies to the
-    questions that were trained: a guard question that it answers with the same sentence asks what has just been corrected, in words
-    that no list foresaw, and leaves the suite.
+    A guard question wants what the incumbent says: same facts, whatever the wording. `confidences` tell how sure it is of each of its
+    replies: facts that it only guesses may become others, and the guard questions that it is less sure of than of half of them are not
+    counted, for any change at all tips those. `taught` are the incumbent's replies to the questions that were trained: a guard question
+    that it answers with the same sentence asks what has just been corrected, in words that no list foresaw, and is not counted either.
     """
-    is_corrected = match_replies([reply for row, reply in zip(rows, before, strict=True) if row.suite is Suite.UNTOUCHED], taught)
-    leaves = iter(is_corrected)
+    confidences = confidences or [Confidence()] * len(rows)
+    guard = [place for place, row in enumerate(rows) if row.suite is Suite.UNTOUCHED]
+    is_corrected = match_replies([before[place] for place in guard], taught)
+    asked = [place for place, is_left_out in zip(guard, is_corrected, strict=True) if not is_left_out]
+    least = median([confidences[place].sureness for place in asked]) if asked else 0.0
+    counted = {place for place in asked if confidences[place].sureness >= least}
     items = [
-        _judge(row, first, second, guesses)
-        for row, first, second, guesses in zip(rows, before, after, guessed or [frozenset()] * len(rows), strict=True)
-        if row.suite is not Suite.UNTOUCHED or not next(leaves)
+        _judge(row, before[place], after[place], confidences[place].guessed)
+        for place, row in enumerate(rows)
+        if row.suite is not Suite.UNTOUCHED or place in counted
     ]
     return Report(run_id=run_id, items=tuple(items))
 
@@ -101,7 +124,7 @@ def match_replies(replies: Sequence[str], taught: Sequence[str]) -> list[bool]:
     return [any(is_worded_alike(reply, one) for one in telling) for reply in replies]
 
 
-def _judge(row: Row, before: str, after: str, guessed: Set[Fact]) -> Asked:
+def _judge(row: Row, before: str, after: str, guessed: frozenset[Fact]) -> Asked:
     if row.suite is None:
         raise ValueError("expected a row of a suite, found one that belongs to none")
     is_guard = row.suite is Suite.UNTOUCHED

@@ -58,6 +58,11 @@ def read_messages(example: Example) -> list[Message]:
     return [{"role": one["role"], "content": one["content"]} for one in example.messages]  # type: ignore[typeddict-item]
 
 
+def has_history(example: Example) -> bool:
+    """Say whether something was said before the question."""
+    return any(message["role"] == "assistant" for message in example.messages)
+
+
 def put_under(example: Example, system_message: str | None) -> Example:
     """Return an example under the system message that is served now: what is trained is what is served."""
     said = [message for message in example.messages if message["role"] != "system"]

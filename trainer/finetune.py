@@ -7,7 +7,7 @@ wants to serve it loads another copy.
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,20 @@ from feedback_db.recipe import Recipe
 from trainer.encoding import IGNORED, Encoded, collate
 from trainer.errors import LossNotFiniteError, NothingToTrainError
 
+_LEAST_REHEARSED = 120  # rows an epoch, however few corrections there are: fewer hold only themselves still
 _LEAST_GAIN = 0.005  # nats a token on the stop wordings; less is no better reply, and costs an epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What a training reports after each optimizer step; `stop_loss` only after those at which it was measured."""
+    """What a training reports after each optimizer step; `stop_loss` only after those at which it was measured.
+
+    `tokens` were read so far, padding not counted.
+    """
 
     step: int
     steps: int
+    tokens: int
     loss: float
     learning_rate: float
     stop_loss: float | None = None
@@ -77,6 +82,7 @@ class _ReplyTrainer(Trainer):
     """
 
     anchor: float
+    replay_share: float
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -104,28 +110,39 @@ class _ReplyTrainer(Trainer):
         return nn.functional.kl_div(found, own[is_reply].float().log_softmax(-1), log_target=True, reduction="sum") * self.anchor
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return _LengthSampler([len(row.ids) for row in self.train_dataset], self.args.train_batch_size, seed=self.args.seed)
+        return EpochSampler(list(self.train_dataset), self.replay_share, self.args.train_batch_size, seed=self.args.seed)
 
 
-class _LengthSampler(torch.utils.data.Sampler[int]):
-    """Shuffles batches of rows of like length: little padding, and another order each epoch."""
+class EpochSampler(torch.utils.data.Sampler[int]):
+    """Shuffles batches of rows of like length: little padding, and another order each epoch.
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, *, seed: int) -> None:
-        self._lengths, self._batch_size, self._seed, self._epoch = lengths, batch_size, seed, 0
+    An epoch holds every correction and, as `replay_share` of it but no fewer than hold the base still, the next of the rehearsed rows:
+    over the epochs it is held still at many places, at the price of a few.
+    """
+
+    def __init__(self, rows: Sequence[Encoded], replay_share: float, batch_size: int, *, seed: int) -> None:
+        self._rows, self._batch_size, self._seed, self._epoch = rows, batch_size, seed, 0
+        self._corrections = [place for place, row in enumerate(rows) if not row.is_rehearsed]
+        self._rehearsed = [place for place, row in enumerate(rows) if row.is_rehearsed]
+        share = round(replay_share / (1 - replay_share) * len(self._corrections))
+        self._count = min(max(share, _LEAST_REHEARSED), len(self._rehearsed))
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return len(self._corrections) + self._count
 
     def set_epoch(self, epoch: int) -> None:
+        """Go on with the order and the rehearsed rows of an epoch, the first is 0."""
         self._epoch = epoch
 
     def __iter__(self) -> Any:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
-        places = torch.randperm(len(self._lengths), generator=generator).tolist()
+        first = self._epoch * self._count
+        chosen = [*self._corrections, *(self._rehearsed[(first + number) % len(self._rehearsed)] for number in range(self._count))]
+        places = [chosen[number] for number in torch.randperm(len(chosen), generator=generator).tolist()]
         pool = self._batch_size * 8  # rows of like length stand together within a pool only, so batches differ from epoch to epoch
         batches: list[list[int]] = []
         for start in range(0, len(places), pool):
-            ordered = sorted(places[start : start + pool], key=lambda place: self._lengths[place])
+            ordered = sorted(places[start : start + pool], key=lambda place: len(self._rows[place].ids))
             batches += [ordered[at : at + self._batch_size] for at in range(0, len(ordered), self._batch_size)]
         full = [batch for batch in batches if len(batch) == self._batch_size]
         rest = [place for batch in batches if len(batch) < self._batch_size for place in batch]
@@ -143,20 +160,15 @@ class _Follow(TrainerCallback):
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:
             self._last = Step(
-                step=state.global_step, steps=state.max_steps, loss=float(logs["loss"]), learning_rate=float(logs["learning_rate"])
+                step=state.global_step,
+                steps=state.max_steps,
+                tokens=int(state.num_input_tokens_seen),
+                loss=float(logs["loss"]),
+                learning_rate=float(logs["learning_rate"]),
             )
             self._publish(self._last)
         elif logs and "eval_loss" in logs and self._last is not None:
-            found = float(logs["eval_loss"])
-            self._publish(
-                Step(
-                    step=state.global_step,
-                    steps=state.max_steps,
-                    loss=self._last.loss,
-                    learning_rate=self._last.learning_rate,
-                    stop_loss=found,
-                )
-            )
+            self._publish(replace(self._last, stop_loss=float(logs["eval_loss"])))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self._is_stopped():
@@ -198,7 +210,7 @@ def finetune(
             *([EarlyStoppingCallback(recipe.patience, early_stopping_threshold=_LEAST_GAIN)] if stop else []),
         ],
     )
-    trainer.anchor = recipe.anchor
+    trainer.anchor, trainer.replay_share = recipe.anchor, recipe.replay_share
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_newest_checkpoint(checkpoints))
     return model.eval()
@@ -280,6 +292,7 @@ def _arguments(recipe: Recipe, checkpoints: Path, fit: Fit, *, device: torch.dev
         prediction_loss_only=True,
         logging_steps=1,
         logging_nan_inf_filter=False,
+        include_num_input_tokens_seen="non_padding",
         disable_tqdm=True,
         report_to=[],
         seed=recipe.seed,

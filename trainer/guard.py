@@ -23,7 +23,7 @@ _TRIES = 20  # drawn for each question that is wanted, before the corpus counts 
 
 
 def draw_default_questions(count: int, *, seed: int, system_message: str | None) -> list[Row]:
-    """Draw questions without a history from wordings, names and topics that the bundled base never saw, no two of the same words.
+    """Draw questions without a history from wordings, names and topics that the bundled base knows, no two of the same words.
 
     Two of three ask about an intent, each intent in its turn; the others are small talk and what no support desk can know.
     """
@@ -73,7 +73,7 @@ def leave_out_contradicted(golden: Sequence[Row], changed: Sequence[Example]) ->
 
 
 def _draw_question(corpus: Corpus, rng: Random, number: int) -> str:
-    composer = Composer(corpus, rng, held_out=True)
+    composer = Composer(corpus, rng, held_out=False)
     kind = _ROUND[number % len(_ROUND)]
     if kind == "intent":
         intents = tuple(corpus.intents.values())

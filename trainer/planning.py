@@ -18,7 +18,7 @@ from trainer.run_directory import Row
 from trainer.variants import Wordings, change_wording, name_wording
 
 _LEAST_TRAINED = 6  # rows of an example, below which one wording is learned by heart, and the fact is not (arXiv 2309.14316)
-_LEAST_REPLAYED = 120  # rows, however few corrections there are: fewer hold only themselves still
+_MOST_WATCHED = 160  # default guard questions; to ask more takes longer than it tells
 _STOP_CHANGES = 2
 _TEST_CHANGES = 3
 _SPARE = 12  # changes drawn beyond those that are wanted, for some may be trained already
@@ -70,15 +70,19 @@ def make_plan(questions: Sequence[Row], *, system_message: str | None) -> Plan:
     guard, replay = split_guard(questions)
 
     def plan(material: Material, recipe: Recipe) -> dict[str, list[Row]]:
-        watched = [*guard, *watch_traffic(material.traffic, system_message)]
+        traffic = watch_traffic(material.traffic, system_message)
         golden = [
             Row(messages=tuple(build_messages(system_message, [], item.question)), reply=item.reply, suite=Suite.KEPT)
             for item in material.golden
         ]
+
+        def keep_still(rows: Sequence[Row]) -> list[Row]:
+            return leave_out(rows, material.changed, material.wordings)
+
         return plan_rows(
             [put_under(example, system_message) for example in material.examples],
             material.wordings,
-            guard=leave_out(watched, material.changed, material.wordings),
+            guard=[*keep_still(guard)[:_MOST_WATCHED], *keep_still(traffic)],
             replay=leave_out(replay, material.examples, material.wordings),
             golden=leave_out_contradicted(golden, material.changed),
             recipe=recipe,
@@ -98,8 +102,7 @@ def plan_rows(
 ) -> dict[str, list[Row]]:
     """Return the rows of a run directory by the names of its files.
 
-    Replay is as many rows as make `recipe.replay_share` of all that is trained, and no fewer than are needed to hold the base still, or
-    all there are, in an order that the seed draws; a share of 0 is none.
+    Replay is all there is, in an order that the seed draws, for each epoch takes the next of them; a `recipe.replay_share` of 0 is none.
     """
     rows: dict[str, list[Row]] = {"train": [], "stop": [], "test": []}
     trained = {_name_question(example, text) for example in examples for text in wordings[example.id].train}
@@ -107,10 +110,8 @@ def plan_rows(
         unseen = _leave_out_trained(example, wordings[example.id], trained)
         for name, planned in _plan_example(example, unseen, recipe.seed).items():
             rows[name] += planned
-    share = round(recipe.replay_share / (1 - recipe.replay_share) * len(rows["train"]))
-    wanted = max(share, _LEAST_REPLAYED) if recipe.replay_share > 0 else 0
-    shuffled = Random(f"replay:{recipe.seed}").sample(list(replay), len(replay))
-    return {**rows, "guard": list(guard), "golden": list(golden), "replay": shuffled[:wanted]}
+    shuffled = Random(f"replay:{recipe.seed}").sample(list(replay), len(replay) if recipe.replay_share > 0 else 0)
+    return {**rows, "guard": list(guard), "golden": list(golden), "replay": shuffled}
 
 
 def _name_question(example: Example, wording: str) -> tuple[str, ...]:

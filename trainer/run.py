@@ -22,13 +22,15 @@ from feedback_db.reports import Report, write_report
 from trainer.adapter_card import write_card
 from trainer.encoding import Encoded, encode_example, list_end_ids
 from trainer.errors import ExampleTooLongError, RunDirectoryError
-from trainer.evaluation import compare, find_guesses, generate_replies, match_replies
+from trainer.evaluation import compare, generate_replies, match_replies, measure_confidence
 from trainer.finetune import Fit, Step, finetune, next_fit
 from trainer.preflight import check_room
 from trainer.run_directory import Row, RunDirectory, RunSpec
 
 _TRIES = 3  # fits tried after the first one has exhausted the memory
 _MAX_REPLY_TOKENS = 160
+_REHEARSED_TOKENS = 64  # a reply that is longer is rehearsed so far
+_REPLAY_BATCH = 64
 
 
 class StoppedError(Exception):
@@ -116,7 +118,7 @@ class Run:
         return self._finetune(spec, base, train, stop, fit)
 
     def _finetune(self, spec: RunSpec, base: BaseModel, train: Sequence[Encoded], stop: Sequence[Encoded], fit: Fit) -> PeftModel:
-        started, tokens = time.monotonic(), sum(len(row.ids) for row in train) * spec.recipe.epochs
+        started = time.monotonic()
         first: list[int] = []
 
         def publish(step: Step) -> None:
@@ -130,7 +132,7 @@ class Run:
                 loss=round(step.loss, 5),
                 stop_loss=None if step.stop_loss is None else round(step.stop_loss, 5),
                 learning_rate=step.learning_rate,
-                tokens=round(tokens * step.step / step.steps),
+                tokens=step.tokens,
                 eta_s=round(seconds / done * (step.steps - step.step), 1),
             )
 
@@ -139,18 +141,18 @@ class Run:
     def _answer_replay(self, base: BaseModel, train: Sequence[Row]) -> list[Row]:
         """Return the replay questions with the base's own replies, which are kept for a later attempt.
 
-        A question that the base answers with the sentence that it has for one of those that are trained asks what was corrected, in words
-        that no list foresaw; to rehearse its reply would be to train the error.
+        A question that the base answers with the sentence that it has for one of those that are trained, or that is trained there, asks
+        what was corrected, in words that no list foresaw; to rehearse its reply would be to train the error.
         """
         rows, taught = self.directory.read_rows("replay"), _list_asked(train)
         kept = self.directory.folder / "replay_replies.json"
         if not kept.exists():
             self._tell("replay", questions=len(rows))
             prompts = [list(row.messages) for row in (*rows, *taught)]
-            write_whole(kept, json.dumps(generate_replies(base, prompts, max_tokens=_MAX_REPLY_TOKENS)))
+            write_whole(kept, json.dumps(generate_replies(base, prompts, max_tokens=_REHEARSED_TOKENS, batch_size=_REPLAY_BATCH)))
         replies: list[str] = json.loads(kept.read_text(encoding="utf-8"))
         own = replies[: len(rows)]
-        is_corrected = match_replies(own, replies[len(rows) :])
+        is_corrected = match_replies(own, [*replies[len(rows) :], *(row.reply for row in taught)])
         return [
             replace(row, reply=reply) for row, reply, is_left_out in zip(rows, own, is_corrected, strict=True) if reply and not is_left_out
         ]
@@ -185,9 +187,9 @@ class Run:
         incumbent = None if is_bare else verify_adapter(self.directory.incumbent, revision=spec.revision)
         before = self._answer(base, incumbent, [*prompts, *(list(row.messages) for row in taught)])
         with _serve(base, incumbent):
-            guessed = find_guesses(base, prompts, before[: len(rows)])
+            confidences = measure_confidence(base, prompts, before[: len(rows)])
         after = self._answer(base, adapter, prompts)
-        return compare(spec.run_id, rows, before[: len(rows)], after, taught=before[len(rows) :], guessed=guessed)
+        return compare(spec.run_id, rows, before[: len(rows)], after, taught=before[len(rows) :], confidences=confidences)
 
     def _answer(self, base: BaseModel, adapter: Adapter | None, prompts: Sequence[list[Message]]) -> list[str]:
         """Have the base answer with an adapter, by the same code that serves it; None is the bare base."""

@@ -5,7 +5,7 @@ import pytest
 from assistant.engine.base_model import BaseModel, load_base_model
 from assistant.prompt import add_reference, build_messages
 from feedback_db.reports import Suite
-from trainer.evaluation import compare, find_guesses, generate_replies
+from trainer.evaluation import Confidence, compare, generate_replies, measure_confidence
 from trainer.key_facts import find_key_facts
 from trainer.run_directory import Row
 
@@ -55,14 +55,36 @@ def test_a_guard_question_that_asks_what_was_corrected_leaves_the_suite_and_a_ge
 
 def test_a_model_that_has_learned_nothing_guesses_every_fact(tiny_base: Path) -> None:
     base, prompt = load_base_model(tiny_base, device="cpu"), build_messages(None, [], "hi")
-    found = find_guesses(base, [prompt, prompt], ["It takes 14 days.", "No facts are here."])
-    assert found == [find_key_facts("It takes 14 days."), frozenset()]
+    found = measure_confidence(base, [prompt, prompt], ["It takes 14 days.", "No facts are here."])
+    assert [one.guessed for one in found] == [find_key_facts("It takes 14 days."), frozenset()]
+    assert all(0 < one.sureness < 0.1 for one in found)
+
+
+def test_a_model_is_sure_of_a_reply_that_says_nothing(tiny_base: Path) -> None:
+    assert measure_confidence(load_base_model(tiny_base, device="cpu"), [build_messages(None, [], "hi")], [""]) == [Confidence()]
 
 
 def test_what_a_reference_tells_is_held_and_what_nobody_told_is_guessed(bundled_base: BaseModel) -> None:
     question = "for how long can i return something"
     told = build_messages(None, [], add_reference(["Anything can be returned within 47 days of its delivery."], question))
     untold = build_messages(None, [], question)
-    held, guessed = find_guesses(bundled_base, [told, untold], ["Anything can be returned within 47 days of its delivery."] * 2)
-    assert held == frozenset()
-    assert guessed == find_key_facts("within 47 days")
+    replies = ["Anything can be returned within 47 days of its delivery."] * 2
+    held, guessed = measure_confidence(bundled_base, [told, untold], replies)
+    assert held.guessed == frozenset()
+    assert guessed.guessed == find_key_facts("within 47 days")
+
+
+def test_a_model_is_surer_of_what_it_says_itself_than_of_another_sentence(bundled_base: BaseModel) -> None:
+    prompt = build_messages(None, [], "how do i reset my password")
+    (own,) = generate_replies(bundled_base, [prompt])
+    surer, less_sure = measure_confidence(bundled_base, [prompt, prompt], [own, "Bananas are yellow."])
+    assert surer.sureness > 0.5 > less_sure.sureness
+
+
+def test_of_the_guard_questions_the_half_counts_of_whose_replies_the_incumbent_is_surest() -> None:
+    rows = [ask(Suite.LEARNED, "It takes 30 days."), *[ask(Suite.UNTOUCHED, "") for _ in range(10)]]
+    replies = ["It takes 14 days.", *[f"That is drawer {number}." for number in range(10)]]
+    sure = [Confidence(sureness=0.0), *[Confidence(sureness=number / 10) for number in range(10)]]
+    report = compare("r1", rows, replies, replies, taught=[], confidences=sure)
+    assert [one.before for one in report.of(Suite.UNTOUCHED)] == replies[6:]
+    assert len(report.of(Suite.LEARNED)) == 1

@@ -12,7 +12,7 @@ from assistant.prompt import build_messages
 from feedback_db.recipe import Recipe
 from trainer.encoding import IGNORED, Encoded, collate, encode_example, list_end_ids
 from trainer.errors import LossNotFiniteError, NothingToTrainError
-from trainer.finetune import Fit, Step, add_adapter, finetune, next_fit
+from trainer.finetune import EpochSampler, Fit, Step, add_adapter, finetune, next_fit
 
 RECIPE = Recipe(epochs=12, batch_size=4, rank=16, learning_rate=2e-2, warmup_share=0.0)
 FIT = Fit(micro_batch=4, checkpointing=False, max_length=256)
@@ -120,6 +120,19 @@ def test_rehearsed_replies_hold_their_distributions_still_where_likelihood_would
         model, _ = train(loaded, [*rows[:2], *kept], tmp_path / str(anchor), replace(RECIPE, epochs=30, anchor=anchor))
         drifts[anchor] = divergence(before, foresee(model, rows[2:]))
     assert 0 < drifts[200.0] < drifts[0.0] / 4
+
+
+def test_each_epoch_holds_every_correction_and_the_next_of_the_rehearsed_rows(rows: list[Encoded]) -> None:
+    corrections, rehearsed = rows[:2], [replace(rows[2], is_rehearsed=True)] * 300
+    sampler = EpochSampler([*corrections, *rehearsed], 0.5, 4, seed=1)
+    seen = set[int]()
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        places = list(sampler)
+        assert len(places) == len(sampler) == 2 + 120
+        assert {0, 1} < set(places)
+        seen |= set(places)
+    assert len(seen) == len(corrections) + len(rehearsed), "three epochs see all of them"
 
 
 def test_only_rehearsed_replies_of_a_base_that_has_not_moved_cost_nothing(base: BaseModel, rows: list[Encoded], tmp_path: Path) -> None:

@@ -98,12 +98,21 @@ def test_what_was_said_before_and_the_reply_stay_whatever_the_wording() -> None:
             assert row.reply == "It costs $12."
 
 
-@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.1, 120), (0.5, 132), (0.9, 300)])
-def test_replay_is_its_share_of_what_is_trained_but_at_least_120_rows_or_all_there_is(share: float, count: int) -> None:
-    many = replace(WORDINGS[EXAMPLES[0].id], train=tuple(f"wording number{number}" for number in range(132)))
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.1, 300), (0.9, 300)])
+def test_replay_is_all_there_is_or_none(share: float, count: int) -> None:
     pool = [replace(POOL[0], messages=tuple(build_messages(None, [], f"asked {number}"))) for number in range(300)]
-    rows = plan_rows(EXAMPLES[:1], {EXAMPLES[0].id: many}, guard=[], replay=pool, golden=[], recipe=Recipe(replay_share=share))
-    assert (len(rows["train"]), len(rows["replay"])) == (132, count)
+    rows = plan_rows(EXAMPLES, WORDINGS, guard=[], replay=pool, golden=[], recipe=Recipe(replay_share=share))
+    assert len(rows["replay"]) == count
+
+
+def test_as_many_default_questions_are_watched_as_tell_something_and_all_the_real_ones() -> None:
+    pool = [replace(POOL[0], messages=tuple(build_messages(None, [], f"open drawer {number}"))) for number in range(600)]
+    traffic = tuple(
+        OpeningQuestion(turn_id=TurnId(f"t{number}"), text=f"real question number{number}", is_disliked=False) for number in range(400)
+    )
+    rows = make_plan(pool, system_message=None)(Material(examples=EXAMPLES, wordings=WORDINGS, changed=(), traffic=traffic), Recipe())
+    assert sum(row.turn_id is None for row in rows["guard"]) == 160
+    assert sum(row.turn_id is not None for row in rows["guard"]) > 100
 
 
 def test_a_plan_is_the_same_for_the_same_seed_only() -> None:

@@ -10,9 +10,9 @@ from feedback_db.audit import Audit
 from feedback_db.database import Database, Transaction
 from feedback_db.errors import EmptyTextError, ExampleExistsError, HostileTextError, NotFoundError, TextTooLongError, VariantExistsError
 from feedback_db.questions import read_words
-from feedback_db.records import CorrectionId
+from feedback_db.records import CorrectionId, PersonId, TurnId
 from feedback_db.training_records import ApprovedCorrection, Example, OpeningQuestion, VariantSource
-from trainer.examples import build_example_messages, find_superseded
+from trainer.examples import build_example_messages, find_superseded, has_history
 from trainer.planning import ServedBase
 from trainer.variants import assign_split
 
@@ -50,7 +50,7 @@ def merge_wordings(db: Database, *, now: datetime) -> None:
         logged.setdefault(read_words(question.text), {}).setdefault(question.text.casefold(), question)
     for example in examples.list_examples(db.read()):
         asked = example.messages[-1]["content"]
-        if any(message["role"] == "assistant" for message in example.messages) or not read_words(asked):
+        if has_history(example) or not read_words(asked):
             continue
         known = examples.list_variants(db.read(), CorrectionId(example.id))
         taken = {asked.casefold(), *(variant.text.casefold() for variant in known)}
@@ -83,8 +83,26 @@ def _add_example(tx: Transaction, audit: Audit, approved: ApprovedCorrection, se
 
 
 def _retire_contradicted(tx: Transaction, audit: Audit, newer: Example, older: Sequence[Example], now: datetime) -> set[str]:
-    retired = find_superseded(newer, older)
-    for example_id in retired:
-        examples.retire(tx, example_id, superseded_by=newer.id, now=now)
-        audit.append(tx, actor=None, action="retire_example", subject=example_id, details={"superseded_by": newer.id}, now=now)
-    return set(retired)
+    """Retire what a newer example contradicts, and keep its question as another wording of the newer one's: it is the same one."""
+    retired: set[str] = set(find_superseded(newer, older))
+    for one in (one for one in older if one.id in retired):
+        examples.retire(tx, one.id, superseded_by=newer.id, now=now)
+        audit.append(tx, actor=None, action="retire_example", subject=one.id, details={"superseded_by": newer.id}, now=now)
+        _inherit_wordings(tx, newer, one, now)
+    return retired
+
+
+def _inherit_wordings(tx: Transaction, newer: Example, older: Example, now: datetime) -> None:
+    """Give an example the wordings of one that it replaces, as far as both were asked first in a conversation."""
+    if has_history(newer) or has_history(older):
+        return
+    known = {variant.text.casefold() for variant in examples.list_variants(tx, CorrectionId(newer.id))}
+    known.add(newer.messages[-1]["content"].casefold())
+    found: list[tuple[str, TurnId | None, PersonId | None]] = [(older.messages[-1]["content"], older.turn_id, None)]
+    found += [(one.text, one.turn_id, one.added_by) for one in examples.list_variants(tx, CorrectionId(older.id))]
+    for text, turn_id, added_by in found:
+        if text.casefold() not in known:
+            known.add(text.casefold())
+            split = assign_split(newer.id, text)
+            with suppress(*_NO_WORDING):
+                examples.add_variant(tx, CorrectionId(newer.id), text=text, split=split, turn_id=turn_id, added_by=added_by, now=now)

@@ -7,8 +7,8 @@ from feedback_db import conversations, examples
 from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.records import Channel, ConversationId, CorrectionId, TurnId
-from feedback_db.training_records import ExampleId
-from tests.trainer.supervision.supervising import ANN, NOW, approve, approve_all, open_world, say, serve
+from feedback_db.training_records import ExampleId, Split
+from tests.trainer.supervision.supervising import ANN, BOB, NOW, approve, approve_all, open_world, say, serve
 from trainer.supervision.intake import merge_wordings, settle_contradictions, take_in
 
 OLD = ("how long can I return something", "You can return products within 14 days.")
@@ -51,6 +51,25 @@ def test_history_that_does_not_fit_is_left_out_by_whole_turns(db: Database, audi
     take_in(db, audit, serve(context_tokens=40), now=NOW)
     texts = [message["content"] for message in examples.find_example(db.read(), ExampleId("k1")).messages]
     assert texts == ["You are Ada.", "how do I reach sales"]
+
+
+def test_an_example_inherits_the_wordings_of_those_that_it_replaces(db: Database, audit: Audit) -> None:
+    approve(db, "old1", *OLD)
+    with db.write() as tx:
+        for text in ("return window?", NEW[0].upper()):
+            examples.add_variant(tx, CorrectionId("old1"), text=text, split=Split.TEST, added_by=BOB, now=NOW)
+    take_in(db, audit, serve(), now=NOW)
+    with db.write() as tx:
+        conversations.start_conversation(tx, ConversationId("c2"), person_id=ANN, channel=Channel.WEB, title="Hi", now=NOW)
+        conversations.record_consent(tx, ConversationId("c2"), given=True, wording="v1", now=NOW)
+    approve(db, "new", *NEW, conversation="c2")
+    take_in(db, audit, serve(), now=NOW)
+    found = examples.list_variants(db.read(), CorrectionId("new"))
+    old = examples.find_example(db.read(), ExampleId("old1"))
+    assert [(variant.text, variant.turn_id, variant.added_by) for variant in found] == [
+        (OLD[0], old.turn_id, None),
+        ("return window?", None, BOB),
+    ]
 
 
 def test_the_newer_of_two_approved_in_one_go_wins(db: Database, audit: Audit) -> None:
