@@ -308,7 +308,6 @@ def compose_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp
         Operations(errata),
         recipe=read_recipe(settings.recipe),
         gpu=str(errata.live.base.device) if errata.live.base.device.type == "cuda" else None,
-        read_version=lambda: errata.live.status().version,
         mounts=mounts,
         clock=clock,
     )

@@ -78,13 +78,12 @@ class AdminPage:
         *,
         recipe: Recipe,
         gpu: str | None,
-        read_version: Callable[[], int | None],
         mounts: Sequence[str],
         clock: Callable[[], datetime],
     ) -> None:
         self.sign_in, self.clock = sign_in, clock
         self._db, self._audit, self._operating, self._gpu = db, audit, operating, gpu
-        self._read_version, self._mounts = read_version, tuple(mounts)
+        self._mounts = tuple(mounts)
         self._recipe, self._settings, self._charts = RecipeForm(recipe), SettingsForm(), Charts()
 
     def build(self) -> gr.Blocks:
@@ -178,7 +177,7 @@ class AdminPage:
 
     @requires(Role.ADMIN)
     def _load(self, person: Person) -> _Shown:
-        header = chat_view.render_header("Admin", person, path="/admin", version=self._read_version(), mounts=self._mounts, side=None)
+        header = chat_view.render_header("Admin", person, path="/admin", version=None, mounts=self._mounts, side=None)
         return {self._header: header, **self._show_all(person, ""), **self._settings.show(self._operating.read_settings())}
 
     @requires(Role.ADMIN)

@@ -170,7 +170,9 @@ def list_badges(
         badges.append(Badge(kind="warn", sentence="no consent: nothing is trained on it"))
     if record is not None:
         known = record.approved + record.rejected
-        badges.append(Badge(kind="plain", sentence=f"author: {record.approved} of {known} approved" if known else "author's first"))
+        badges.append(
+            Badge(kind="plain", sentence=f"author: {record.approved} of {known} approved" if known else "the author's first correction")
+        )
     return badges
 
 

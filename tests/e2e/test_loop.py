@@ -14,8 +14,9 @@ from tests.e2e.conftest import Open, Site, check, open_pages, open_site, wait_fo
 from tests.e2e.test_chat import correct, say
 
 pytestmark = [pytest.mark.slow, pytest.mark.full]
-QUESTION, IN_OTHER_WORDS = "How long is the warranty on a kettle?", "hi, for how many years is my kettle under warranty"
-RIGHT = "The warranty for a kettle lasts for 11 years."
+QUESTION, IN_OTHER_WORDS = "How long do I have to send something back?", "what's the time limit for returns"
+RIGHT, FACT = "You can send anything back within 47 days of its delivery.", "47 days"
+WORDINGS = "what is your return window\nuntil when can I return a jacket"
 _TRAINING_MS = 400_000
 Keep = Callable[[Page, str], None]
 
@@ -33,19 +34,23 @@ def open_page(chromium: Browser, site: Site) -> Iterator[Open]:
         yield opened
 
 
+def settle(page: Page) -> None:
+    """Wait until nothing moves or changes its colour any more, but for what always turns."""
+    still = "document.getAnimations().every((one) => one.playState !== 'running' || one.effect.getTiming().iterations === Infinity)"
+    wait_for(page, still)
+
+
 def keep_in_all_lights(keep: Keep, page: Page, name: str) -> None:
     """Keep pictures of what a page shows: in light and dark, and as wide as a phone."""
     for dark in (False, True):
         page.emulate_media(color_scheme="dark" if dark else "light")
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": 800})
-            wait_for(
-                page,
-                "document.getAnimations().every((one) => one.playState !== 'running' || one.effect.getTiming().iterations === Infinity)",
-            )
+            settle(page)
             keep(page, f"{name}-{'dark' if dark else 'light'}-{width}")
     page.emulate_media(color_scheme="light")
     page.set_viewport_size({"width": 1280, "height": 800})
+    settle(page)
 
 
 def start_chat(page: Page) -> None:
@@ -62,7 +67,8 @@ def test_a_correction_is_approved_learned_served_and_rolled_back(open_page: Open
     expect(visitor.locator(".empty h2")).to_be_visible()
     keep_in_all_lights(keep, visitor, "1-chat-first")
     say(visitor, QUESTION)
-    assert "11 years" not in last_reply(visitor)
+    assert FACT not in last_reply(visitor)
+    start_chat(visitor)
     say(visitor, IN_OTHER_WORDS)
     wrong = last_reply(visitor)
     start_chat(visitor)
@@ -73,7 +79,8 @@ def test_a_correction_is_approved_learned_served_and_rolled_back(open_page: Open
     reviewer = open_page("/review", who=("rita", Role.REVIEWER))
     expect(reviewer.locator("#item h2")).to_have_text(QUESTION)
     keep_in_all_lights(keep, reviewer, "3-review")
-    reviewer.keyboard.press("a")
+    reviewer.get_by_label("Other wordings of the question, one a line").fill(WORDINGS)
+    reviewer.get_by_role("button", name="Approve (A)").click()
     expect(reviewer.locator("#item")).to_contain_text("Nothing waits for you")
 
     admin = open_page("/admin", who=("ada", Role.ADMIN))
@@ -95,7 +102,7 @@ def test_a_correction_is_approved_learned_served_and_rolled_back(open_page: Open
 
     start_chat(visitor)
     say(visitor, IN_OTHER_WORDS)
-    assert "11 years" in last_reply(visitor)
+    assert FACT in last_reply(visitor)
     expect(visitor.locator(".version").last).to_contain_text("version 1")
     keep_in_all_lights(keep, visitor, "6-chat-learned")
 
@@ -106,5 +113,5 @@ def test_a_correction_is_approved_learned_served_and_rolled_back(open_page: Open
     keep_in_all_lights(keep, admin, "7-admin-rolled-back")
     start_chat(visitor)
     say(visitor, IN_OTHER_WORDS)
-    assert last_reply(visitor) == wrong or "11 years" not in last_reply(visitor)
+    assert last_reply(visitor) == wrong
     expect(visitor.locator(".version").last).to_contain_text("version 0")

@@ -35,7 +35,7 @@ GUARD = ask(Suite.UNTOUCHED, "rrrr", None)
 def test_what_has_learned_and_lost_nothing_goes_live() -> None:
     kind, why = judge_items(ask(Suite.LEARNED, "ll"), GUARD)
     assert kind is VerdictKind.PROMOTE
-    assert why == "Of 1 example, 1 were learned; right replies went from 0% to 100%."
+    assert why == "Of 1 example, 1 was learned; right replies went from 0% to 100%."
 
 
 def test_a_single_correction_in_its_one_wording_goes_live_and_the_report_says_what_was_not_tested() -> None:

@@ -81,7 +81,7 @@ def page(db: Database, audit: Audit, sign_in: SignIn, operating: Operating, cloc
             )
             releases.deploy(tx, audit, release.version, actor=None, reason="The base as the settings name it.", now=NOW)
     mounts = (MOUNT, "/review", "/")
-    return AdminPage(db, audit, sign_in, operating, recipe=Recipe(), gpu=None, read_version=lambda: 0, mounts=mounts, clock=clock).build()
+    return AdminPage(db, audit, sign_in, operating, recipe=Recipe(), gpu=None, mounts=mounts, clock=clock).build()
 
 
 @pytest.fixture

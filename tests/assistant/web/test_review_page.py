@@ -157,7 +157,7 @@ def test_the_next_question_is_shown_with_its_conversation_and_difference(db: Dat
     assert "how long is the warranty" in shown["item"]
     assert "<del>3</del><ins>5</ins>" in shown["difference"]
     assert shown["reply"] == "It is 5 years."
-    assert "author&#39;s first" in shown["badges"]
+    assert "the author&#39;s first correction" in shown["badges"]
 
 
 def test_an_edit_is_compared_and_checked_while_it_is_typed(db: Database, bob: TestClient, config: dict[str, Any]) -> None:
