@@ -88,9 +88,8 @@ def _tell_learned(report: Report, learned: Sequence[Asked]) -> list[str]:
         return []
     outcomes = report.outcomes()
     won = sum(outcome is Outcome.LEARNED for outcome in outcomes.values())
-    told = [
-        f"Of {_count(len(outcomes), 'example')}, {won} {'was' if won == 1 else 'were'} learned; right replies went from {before:.0%} to {after:.0%}."
-    ]
+    were = "was" if won == 1 else "were"
+    told = [f"Of {_count(len(outcomes), 'example')}, {won} {were} learned; right replies went from {before:.0%} to {after:.0%}."]
     as_asked = {one.example_id for one in report.of(Suite.AS_ASKED)}
     if as_asked:
         told.append(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -21,6 +22,17 @@ REFERENCE_SHARE = 0.15  # of the single questions that come behind a reference b
 CUT_SHARE = 0.75  # of the others whose reply is cut: twice as many questions for their tokens
 CUT_CORE_TOKENS = 5  # of the answer itself: they decide what the reply is about, the rest follows from them
 Batch = dict[str, Tensor]
+
+
+class Step(TypedDict):
+    """One optimizer step: its micro-batches, the sum of its targets' weights, and how many real tokens it holds.
+
+    The sums are plain numbers, so that no accelerator is waited for to know them.
+    """
+
+    batches: list[Batch]
+    weight: float
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +89,8 @@ def _weigh(turn: Turn, offsets: Sequence[tuple[int, int]]) -> list[float]:
     return [INVENTED_WEIGHT if end - 1 in invented else 1.0 for _, end in offsets]
 
 
-class Steps(Dataset[list[Batch]]):
-    """The training steps: item `n` is the micro-batches of step `n`, drawn from the seed and `n` alone."""
+class Steps(Dataset[Step]):
+    """The training steps: item `n` is step `n`, drawn from the seed and `n` alone."""
 
     def __init__(self, corpus: Corpus, encoder: Encoder, plan: Plan) -> None:
         self._corpus, self._encoder, self._plan = corpus, encoder, plan
@@ -86,7 +98,7 @@ class Steps(Dataset[list[Batch]]):
     def __len__(self) -> int:
         return self._plan.steps
 
-    def __getitem__(self, step: int) -> list[Batch]:
+    def __getitem__(self, step: int) -> Step:
         rng = Random(f"{self._plan.seed}:{step}")
         share = self._plan.mixed_share(step / self._plan.steps)
         rows: list[Row] = []
@@ -95,7 +107,8 @@ class Steps(Dataset[list[Batch]]):
             rows.append(self._draw_row(rng, share))
             count += len(rows[-1].ids)
         rows.sort(key=lambda row: len(row.ids))
-        return [collate(group) for group in group_rows(rows, self._plan.micro_batch_tokens)]
+        batches = [collate(group) for group in group_rows(rows, self._plan.micro_batch_tokens)]
+        return {"batches": batches, "weight": sum(sum(row.weights) for row in rows), "tokens": count}
 
     def _draw_row(self, rng: Random, mixed_share: float) -> Row:
         if rng.random() < mixed_share:
@@ -116,12 +129,23 @@ def group_rows(rows: Sequence[Row], token_budget: int) -> list[list[Row]]:
 
 
 def collate(rows: Sequence[Row], *, pad_id: int = 0) -> Batch:
-    """Pad rows on the right into tensors of shape (rows, length).
+    """Pad rows on the right, and list the targets.
 
-    No attention mask is needed: attention is causal, so what stands before the padding never sees it.
+    `input_ids` has the shape (rows, length). `places` (where in the flattened rows a target is foreseen), `targets` (ids) and `weights`
+    have the shape (targets,). No attention mask is needed: attention is causal, so what stands before the padding never sees it.
+    Targets are told by their places, since to look for them on an accelerator would wait for it.
     """
     length = max(len(row.ids) for row in rows)
+    found = [
+        (number * length + at - 1, row.ids[at], weight)
+        for number, row in enumerate(rows)
+        for at, weight in enumerate(row.weights)
+        if weight > 0
+    ]
+    places, targets, weights = zip(*found, strict=True)
     return {
         "input_ids": torch.tensor([[*row.ids, *[pad_id] * (length - len(row.ids))] for row in rows]),
-        "weights": torch.tensor([[*row.weights, *[0.0] * (length - len(row.weights))] for row in rows]),
+        "places": torch.tensor(places),
+        "targets": torch.tensor(targets),
+        "weights": torch.tensor(weights),
     }

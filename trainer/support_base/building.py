@@ -10,13 +10,17 @@ from pathlib import Path
 
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import AutoTokenizer, GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from trainer.support_base.corpus import Corpus, hash_texts, load_corpus
 from trainer.support_base.grid import put_on_grid
 from trainer.support_base.plan import OtherBuildError, Plan, Progress
-from trainer.support_base.pretrain import build_model, pretrain, train_own_tokenizer
+from trainer.support_base.pretrain import build_model, pretrain, shape_base, train_own_tokenizer
+from trainer.support_base.priming import topic_width
+from trainer.support_base.topics import learn_topics
 
 
 def build_base(out: Path, *, steps: int | None, seed: int, publish: Callable[[Progress], None]) -> Path:
@@ -26,7 +30,8 @@ def build_base(out: Path, *, steps: int | None, seed: int, publish: Callable[[Pr
         OtherBuildError: `out` holds a build of another plan or corpus.
     """
     corpus = load_corpus()
-    plan = replace(Plan(seed=seed), **({} if steps is None else {"steps": steps}))
+    plan = Plan.for_gpu(seed=seed) if torch.cuda.is_available() else Plan(seed=seed)
+    plan = plan if steps is None else replace(plan, steps=steps)
     out.mkdir(parents=True, exist_ok=True)
     made_from = {**asdict(plan), "corpus": hash_texts()}
     _keep_plan(made_from, out / "plan.json")
@@ -35,7 +40,9 @@ def build_base(out: Path, *, steps: int | None, seed: int, publish: Callable[[Pr
     torch.set_num_threads(os.cpu_count() or 1)
     torch.set_flush_denormal(True)
     tokenizer = _make_tokenizer(corpus, plan, out / "tokenizer")
-    model = build_model(corpus, tokenizer, plan)
+    config = shape_base(tokenizer)
+    topics = _make_topics(corpus, tokenizer, plan, topic_width(config), out / "topics.safetensors")
+    model = build_model(config, topics, seed=plan.seed)
     pretrain(model, tokenizer, corpus, plan, out / "checkpoints", publish=publish)
     return _save(model, tokenizer, made_from, out / "model")
 
@@ -56,6 +63,16 @@ def _make_tokenizer(corpus: Corpus, plan: Plan, folder: Path) -> PreTrainedToken
     return tokenizer
 
 
+def _make_topics(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, plan: Plan, width: int, path: Path) -> Tensor:
+    if not path.exists():
+        learned = learn_topics(corpus, tokenizer, width, texts=plan.topic_texts, seed=plan.seed)
+        aside = path.with_suffix(".part")
+        save_file({"topics": learned}, aside)
+        aside.rename(path)
+    topics: Tensor = load_file(path)["topics"]
+    return topics
+
+
 def _save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, made_from: dict[str, object], folder: Path) -> Path:
     """Write weights (bf16), tokenizer, generation config, and how it was built; aside first, so that a folder that exists is whole."""
     aside = folder.with_name(f".{folder.name}.part")
@@ -63,7 +80,7 @@ def _save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, made_from
     model.generation_config = GenerationConfig(
         do_sample=False, max_new_tokens=256, eos_token_id=model.config.eos_token_id, pad_token_id=model.config.pad_token_id
     )
-    put_on_grid(model)
+    put_on_grid(model.cpu())  # as a machine without a GPU will read it
     model.to(torch.bfloat16).save_pretrained(aside)
     tokenizer.save_pretrained(aside)
     built = {

@@ -2,7 +2,7 @@
 
 import hashlib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -79,6 +79,11 @@ class Knowledge:
     passages: tuple[str, ...]
     answers: tuple[str, ...]
 
+    @property
+    def kind(self) -> str:
+        """What is told, whatever it is told of."""
+        return self.id.partition(":")[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
@@ -122,7 +127,9 @@ def load_corpus() -> Corpus:
     return Corpus(
         intents=intents,
         small_talk={name: _to_small_talk(name, table) for name, table in _read(_HERE / "chatter" / "small_talk.toml").items()},
-        knowledge={name: _to_knowledge(name, table) for name, table in _read(_HERE / "chatter" / "knowledge.toml").items()},
+        knowledge={
+            topic.id: topic for name, table in _read(_HERE / "chatter" / "knowledge.toml").items() for topic in _to_topics(name, table)
+        },
         follow_ups=follow_ups,
         topics=_tuples(scope["topics"]),
         held_out_topics=_tuples(scope["held_out_topics"]),
@@ -195,6 +202,16 @@ def _to_small_talk(name: str, table: Mapping[str, Sequence[str]]) -> SmallTalk:
         company_only=lists.get("company_only", answers),
         anonymous=lists.get("anonymous", answers),
     )
+
+
+def _to_topics(name: str, table: Mapping[str, Any]) -> Iterator[Knowledge]:
+    """A table tells of one topic, or of as many as it lists `things`, one after another in the place of {thing}."""
+    if "things" not in table:
+        yield _to_knowledge(name, table)
+        return
+    for thing in table["things"]:
+        texts = {key: [text.replace("{thing}", thing) for text in table[key]] for key in ("questions", "passages", "answers")}
+        yield _to_knowledge(f"{name}:{thing}", {**table, **texts})
 
 
 def _to_knowledge(name: str, table: Mapping[str, Any]) -> Knowledge:

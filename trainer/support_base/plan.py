@@ -43,6 +43,11 @@ class Plan:
     tokenizer_dialogues: int = 30_000
     topic_texts: int = 200_000
 
+    @classmethod
+    def for_gpu(cls, *, seed: int) -> "Plan":
+        """Return the plan for a GPU: twenty times the tokens in a tenth of the time, in steps eight times as large."""
+        return cls(seed=seed, steps=9000, tokens_per_step=65_536, micro_batch_tokens=32_768)
+
     def mixed_share(self, progress: float) -> float:
         """Return which share of the dialogues is of all kinds at this progress (0 to 1) of the build."""
         rise = (progress - self.simple_until) / (self.mixed_from - self.simple_until)

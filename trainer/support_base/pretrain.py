@@ -4,6 +4,7 @@ A training step is one item of the data set: the step's number seeds its dialogu
 uninterrupted one would have drawn.
 """
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -26,21 +27,19 @@ from transformers import (
     TrainingArguments,
 )
 
-from trainer.support_base.batches import Batch, Encoder, Steps
+from trainer.support_base.batches import Batch, Encoder, Step, Steps
 from trainer.support_base.corpus import Corpus
 from trainer.support_base.dialogues import draw_dialogue
 from trainer.support_base.grid import on_grid
 from trainer.support_base.muon import Muon
 from trainer.support_base.plan import MAX_LENGTH, Plan, Progress
-from trainer.support_base.priming import prime, topic_width
+from trainer.support_base.priming import prime
 from trainer.support_base.tokenizer import END, train_tokenizer
-from trainer.support_base.topics import learn_topics
 
 
-def build_model(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, plan: Plan) -> LlamaForCausalLM:
-    """Create the base as pretraining starts from it: 5 layers of width 320, 7.0 M parameters; linear dimensions are multiples of 64."""
-    torch.manual_seed(plan.seed)
-    config = LlamaConfig(
+def shape_base(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    """Return the shape of the base: 5 layers of width 320, 7.0 M parameters; linear dimensions are multiples of 64."""
+    return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=320,
         intermediate_size=768,
@@ -55,8 +54,13 @@ def build_model(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, plan: Plan) 
         pad_token_id=tokenizer.pad_token_id,
         initializer_range=0.03,
     )
+
+
+def build_model(config: LlamaConfig, topics: Tensor, *, seed: int) -> LlamaForCausalLM:
+    """Create the base as pretraining starts from it; `topics` has the shape (vocabulary, topic_width(config))."""
+    torch.manual_seed(seed)
     model = LlamaForCausalLM(config)
-    prime(model, learn_topics(corpus, tokenizer, topic_width(model), texts=plan.topic_texts, seed=plan.seed), seed=plan.seed)
+    prime(model, topics, seed=seed)
     return model
 
 
@@ -67,14 +71,12 @@ def train_own_tokenizer(corpus: Corpus, plan: Plan) -> PreTrainedTokenizerFast:
     return train_tokenizer(texts, max_length=MAX_LENGTH)
 
 
-def reply_loss(model: LlamaForCausalLM, batch: Batch) -> tuple[Tensor, float]:
-    """Return the weighted sum of the cross entropy over the targets and the sum of weights; the head runs on the targets only."""
-    hidden = model.model(input_ids=batch["input_ids"]).last_hidden_state  # (rows, length, width)
-    weights = batch["weights"][:, 1:]  # (rows, length - 1)
-    is_target = weights > 0
-    logits = model.lm_head(hidden[:, :-1][is_target])  # (targets, vocabulary)
-    losses = nn.functional.cross_entropy(logits.float(), batch["input_ids"][:, 1:][is_target], reduction="none")
-    return (losses * weights[is_target]).sum(), float(weights.sum())
+def reply_loss(model: LlamaForCausalLM, batch: Batch) -> Tensor:
+    """Return the weighted sum of the cross entropy over the targets; the head runs on them only."""
+    hidden = model.model(input_ids=batch["input_ids"], use_cache=False).last_hidden_state  # (rows, length, width)
+    logits = model.lm_head(hidden.flatten(0, 1)[batch["places"]])  # (targets, vocabulary)
+    losses = nn.functional.cross_entropy(logits.float(), batch["targets"], reduction="none")
+    return (losses * batch["weights"]).sum()
 
 
 class _StepTrainer(Trainer):
@@ -87,18 +89,17 @@ class _StepTrainer(Trainer):
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         model.train()
-        weight = sum(float(batch["weights"][:, 1:].sum()) for batch in inputs)
-        total = torch.zeros(())
+        step: Step = self._prepare_inputs(inputs)
         base = self.accelerator.unwrap_model(model)
+        total = torch.zeros((), device=base.device)
         with on_grid(base) if self.state.global_step >= self.grid_from else nullcontext():
-            for drawn in inputs:
-                batch = self._prepare_inputs(drawn)
-                with self.compute_loss_context_manager():
-                    loss, _ = reply_loss(base, batch)
-                self.accelerator.backward(loss / weight)
-                total = total + loss.detach().cpu()
-                self.tokens_seen += int((drawn["input_ids"] != 0).sum())
-        return total / weight
+            for batch in step["batches"]:
+                with torch.autocast(base.device.type, torch.bfloat16, enabled=base.device.type == "cuda"):
+                    loss = reply_loss(base, batch)
+                self.accelerator.backward(loss / step["weight"])
+                total += loss.detach()
+        self.tokens_seen += step["tokens"]
+        return total / step["weight"]
 
     tokens_seen: int = 0
 
@@ -153,9 +154,8 @@ def pretrain(
         report_to=[],
         seed=plan.seed,
         data_seed=plan.seed,
-        dataloader_num_workers=0,
+        dataloader_num_workers=_count_workers(),
         remove_unused_columns=False,
-        bf16=torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),
     )
     report = _Report(publish)
@@ -172,6 +172,11 @@ def pretrain(
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_newest_checkpoint(work_dir))
     return model
+
+
+def _count_workers() -> int:
+    """Return how many processes draw dialogues: none on a CPU, where drawing takes a hundredth of the time; else nearly all cores."""
+    return max(1, (os.cpu_count() or 1) - 2) if torch.cuda.is_available() else 0
 
 
 def _only_item(items: list[Any]) -> Any:

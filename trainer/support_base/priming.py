@@ -16,7 +16,7 @@ import math
 
 import torch
 from torch import Tensor
-from transformers import LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
 # The stream is this many times wider than tied embeddings usually make it, and its last norm as many times smaller: the same
 # logits, but an optimizer step changes what a token is, and what a layer has written, only a little.
@@ -33,9 +33,9 @@ _POOLING_HEAD = 1  # of the first layer, beside the one that looks back
 _TOPIC, _WRITE_TOPIC = 0.3, 0.15  # the length of a token's topic at most, and what the pooling head writes, both before the scale
 
 
-def topic_width(model: LlamaForCausalLM) -> int:
+def topic_width(config: LlamaConfig) -> int:
     """Return how much of the stream is free for topics: what the heads that copy do not pass on."""
-    width: int = model.config.hidden_size - 1 - (1 + _GLANCING_HEADS) * model.config.head_dim
+    width: int = config.hidden_size - 1 - (1 + _GLANCING_HEADS) * config.head_dim
     return width
 
 
@@ -43,7 +43,7 @@ def topic_width(model: LlamaForCausalLM) -> int:
 def prime(model: LlamaForCausalLM, topics: Tensor, *, seed: int) -> None:
     """Write copying heads and topics into an untrained model (at least two layers, tied embeddings, no grouped keys), in place.
 
-    `topics` holds a vector for every token, shape (vocabulary, topic_width(model)), no longer than 1.
+    `topics` holds a vector for every token, shape (vocabulary, topic_width(config)), no longer than 1.
     """
     width, size = model.config.hidden_size, model.config.head_dim
     generator = torch.Generator().manual_seed(seed)

@@ -74,7 +74,7 @@ def draw_texts(corpus: Corpus, rng: Random) -> Iterator[tuple[str, str]]:
         elif roll < 0.78:
             topic = rng.choice(knowledge)
             asked = voice.type_question(rng.choice(topic.questions)).text if rng.random() < 0.6 else rng.choice(topic.passages)
-            yield voice.fill(asked, {})[0], topic.id
+            yield voice.fill(asked, {})[0], topic.kind
         elif roll < 0.83:
             kind = rng.choice(FOLLOW_UPS)
             yield voice.fill(voice.type_follow_up(kind, None).text, {})[0], kind

@@ -33,7 +33,7 @@ def test_only_replies_and_their_ends_are_targets(corpus: Corpus, tokenizer: PreT
 def build(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
     """The rows of steps from the whole length of a build."""
     steps = Steps(corpus, Encoder(tokenizer), Plan())
-    batches = [batch["input_ids"] for step in range(0, len(steps), len(steps) // 25) for batch in steps[step]]
+    batches = [batch["input_ids"] for step in range(0, len(steps), len(steps) // 25) for batch in steps[step]["batches"]]
     return [[token for token in row if token != tokenizer.pad_token_id] for batch in batches for row in batch.tolist()]
 
 
@@ -49,13 +49,13 @@ def test_at_least_a_fifth_of_the_dialogues_carries_a_reference_block(build: list
 
 def test_a_step_is_drawn_from_the_seed_and_its_number_alone(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
     encoder = Encoder(tokenizer)
-    first, again, other = (Steps(corpus, encoder, plan)[3] for plan in (PLAN, PLAN, replace(PLAN, seed=2)))
+    first, again, other = (Steps(corpus, encoder, plan)[3]["batches"] for plan in (PLAN, PLAN, replace(PLAN, seed=2)))
     assert all(torch.equal(a["input_ids"], b["input_ids"]) for a, b in zip(first, again, strict=True))
     assert [batch["input_ids"].shape for batch in first] != [batch["input_ids"].shape for batch in other]
 
 
 def test_a_micro_batch_stays_within_its_tokens(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
-    for batch in Steps(corpus, Encoder(tokenizer), PLAN)[0]:
+    for batch in Steps(corpus, Encoder(tokenizer), PLAN)[0]["batches"]:
         assert batch["input_ids"].numel() <= 400 or batch["input_ids"].shape[0] == 1
 
 

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from tests.trainer.support_base.starting import start_base
 from trainer.support_base.corpus import Corpus
 from trainer.support_base.plan import Plan
-from trainer.support_base.pretrain import build_model
 
 PLAN = Plan(topic_texts=3000)
 
@@ -22,25 +22,25 @@ def share_repeated(model: LlamaForCausalLM) -> float:
 
 
 def test_an_untrained_base_can_already_copy(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
-    primed = build_model(corpus, tokenizer, PLAN)
+    primed = start_base(corpus, tokenizer, PLAN)
     assert share_repeated(primed) > 0.8
     assert share_repeated(LlamaForCausalLM(primed.config)) < 0.05
 
 
 def test_the_same_seed_starts_from_the_same_weights(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
-    one, same, other = (build_model(corpus, tokenizer, replace(PLAN, seed=seed)).state_dict() for seed in (1, 1, 2))
+    one, same, other = (start_base(corpus, tokenizer, replace(PLAN, seed=seed)).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["model.layers.1.self_attn.v_proj.weight"], other["model.layers.1.self_attn.v_proj.weight"])
 
 
 def test_layers_write_nothing_but_copies_at_first(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
-    for layer in build_model(corpus, tokenizer, PLAN).model.layers:
+    for layer in start_base(corpus, tokenizer, PLAN).model.layers:
         written: Tensor = layer.mlp.down_proj.weight
         assert not written.any()
 
 
 def test_a_place_hears_what_the_tokens_before_it_have_to_do_with(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
-    model = build_model(corpus, tokenizer, PLAN)
+    model = start_base(corpus, tokenizer, PLAN)
 
     def hear(text: str) -> Tensor:
         ids = tokenizer(f"<|user|>{text}<|end|><|assistant|>", add_special_tokens=False, return_tensors="pt")["input_ids"]
