@@ -1,7 +1,7 @@
 """Dialogues as tensors: ids, targets in the replies only, micro-batches of rows of like length."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TypedDict
@@ -20,6 +20,8 @@ from trainer.support_base.turns import Dialogue, Turn
 INVENTED_WEIGHT = 0.1  # of a token in a value that nothing told: it can be learned as a kind of value only, and is mostly noise
 REFERENCE_SHARE = 0.15  # of the single questions that come behind a reference block
 CUT_SHARE = 0.75  # of the others whose reply is cut: twice as many questions for their tokens
+THINNED_SHARE = 0.5  # of the single questions that come without a block, in which words are left out
+LEFT_OUT = 0.15  # of the tokens of such a question
 CUT_CORE_TOKENS = 5  # of the answer itself: they decide what the reply is about, the rest follows from them
 Batch = dict[str, Tensor]
 
@@ -46,6 +48,17 @@ class Row:
     weights: list[float]
     core_at: int
 
+    def thin_out(self, kept: Container[int], rng: Random) -> "Row":
+        """Return the row without some of the prompt's tokens, but with those `kept` and all that the reply repeats.
+
+        So no single word decides what a question is about, and others must tell it, too.
+        """
+        first = next(at for at, weight in enumerate(self.weights) if weight > 0)
+        said = set(self.ids[first:])
+        left = [at for at, id_ in enumerate(self.ids) if at >= first or id_ in kept or id_ in said or rng.random() >= LEFT_OUT]
+        shift = len(self.ids) - len(left)
+        return Row([self.ids[at] for at in left], [self.weights[at] for at in left], self.core_at - shift)
+
     def cut_reply(self, count: int) -> "Row":
         """Return the row up to the first `count` tokens of the last reply's answer."""
         end = self.core_at + count
@@ -53,12 +66,16 @@ class Row:
 
 
 class Encoder:
-    """Turns a dialogue into ids and their weights as targets; equals rendering the chat template, message by message."""
+    """Turns a dialogue into ids and their weights as targets; equals rendering the chat template, message by message.
+
+    `marks` are the ids that tell where messages begin and end.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._tokenizer = tokenizer
         self._roles = {role: tokenizer.convert_tokens_to_ids(token) for role, token in ROLE_TOKENS.items()}
         self._end = tokenizer.convert_tokens_to_ids(END)
+        self.marks = frozenset((*self._roles.values(), self._end))
 
     def encode(self, dialogue: Dialogue) -> Row:
         """Return the dialogue's ids and the weight of each as a target."""
@@ -115,7 +132,10 @@ class Steps(Dataset[Step]):
             return self._encoder.encode(draw_dialogue(self._corpus, rng))
         has_reference = rng.random() < REFERENCE_SHARE
         row = self._encoder.encode(draw_single_turn(self._corpus, rng, has_reference=has_reference))
-        return row.cut_reply(CUT_CORE_TOKENS) if not has_reference and rng.random() < CUT_SHARE else row
+        if has_reference:
+            return row
+        row = row.thin_out(self._encoder.marks, rng) if rng.random() < THINNED_SHARE else row
+        return row.cut_reply(CUT_CORE_TOKENS) if rng.random() < CUT_SHARE else row
 
 
 def group_rows(rows: Sequence[Row], token_budget: int) -> list[list[Row]]:

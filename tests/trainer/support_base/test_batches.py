@@ -89,3 +89,20 @@ def test_a_cut_reply_keeps_the_prompt_its_opening_and_the_beginning_of_its_answe
     learned = [token for token, weight in zip(cut.ids, cut.weights, strict=True) if weight > 0]
     assert tokenizer.decode(learned[: len(opening)]) == "I'm sorry about that."
     assert len(learned) == len(opening) + 3
+
+
+def test_a_thinned_question_keeps_its_marks_its_reply_and_the_name_that_the_reply_says(tokenizer: PreTrainedTokenizerFast) -> None:
+    reply = "The Clover lamp has a warranty of 3 years."
+    turn = Turn(
+        kind=TurnKind.ANSWER, topic="x", user="for how many years is my Clover lamp under warranty", reply=reply, entity="Clover lamp"
+    )
+    encoder = Encoder(tokenizer)
+    row = encoder.encode(Dialogue(system=None, turns=(turn,)))
+    said = tokenizer(reply, add_special_tokens=False)["input_ids"]
+    thinned = [row.thin_out(encoder.marks, Random(seed)) for seed in range(20)]
+    assert min(len(one.ids) for one in thinned) < len(row.ids)
+    for one in thinned:
+        assert len(one.ids) == len(one.weights)
+        assert one.ids[one.core_at : one.core_at + len(said)] == said
+        assert [id_ for id_ in one.ids if id_ in encoder.marks] == [id_ for id_ in row.ids if id_ in encoder.marks]
+        assert set(said) & set(row.ids[: row.core_at]) <= set(one.ids[: one.core_at])
