@@ -19,8 +19,10 @@ logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(lambda record: "gem
 
 import bitsandbytes
 import torch
+from bitsandbytes import functional
 from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from safetensors import SafetensorError
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import resolve_revision
@@ -37,6 +39,7 @@ from assistant.errors import (
 )
 from assistant.settings import BUNDLED_BASE
 
+_FOUR_BITS = "nf4"  # with double quantisation (arXiv 2305.14314)
 _DECIDING_FILES = (
     "config.json",
     "generation_config.json",
@@ -132,6 +135,14 @@ def load_base_model(
     return BaseModel(name=shown, revision=revision, quantisation=quantisation, model=model.eval(), tokenizer=tokenizer)
 
 
+@torch.no_grad()
+def round_weight(weight: Tensor) -> Tensor:
+    """Return what is left of a weight, in its own type, after it has been quantised as `load_base_model` does and read back."""
+    quantised, state = functional.quantize_4bit(weight, quant_type=_FOUR_BITS, compress_statistics=True)
+    found: Tensor = functional.dequantize_4bit(quantised, state).to(weight.dtype)
+    return found
+
+
 def fast_dtype(device: str) -> torch.dtype:
     """Return bfloat16 where the hardware multiplies it, else float32 (a CPU without the instructions is three times slower in it)."""
     if device.startswith("cuda"):
@@ -154,7 +165,7 @@ def _load_weights(
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """Load the weights quietly; return the model and what transformers says of missing, unexpected and mismatched keys."""
     four_bit = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        load_in_4bit=True, bnb_4bit_quant_type=_FOUR_BITS, bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()  # what it would warn of, _check_whole raises

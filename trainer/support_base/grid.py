@@ -7,18 +7,10 @@ arXiv 1308.3432), and the finished base is put onto it: what was trained is what
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-from bitsandbytes import functional
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-
-@torch.no_grad()
-def round_to_grid(weight: Tensor) -> Tensor:
-    """Return what is left of a weight, in its own type, after it has been quantised and read back."""
-    quantised, state = functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
-    found: Tensor = functional.dequantize_4bit(quantised, state).to(weight.dtype)
-    return found
+from assistant.engine.base_model import round_weight
 
 
 @contextmanager
@@ -26,7 +18,7 @@ def on_grid(model: PreTrainedModel) -> Iterator[None]:
     """Let the model compute with the rounded weights; gradients found meanwhile are those of the exact ones, which come back."""
     exact = [(weight, weight.data) for weight in _linear_weights(model)]
     for weight, data in exact:
-        weight.data = round_to_grid(data)
+        weight.data = round_weight(data)
     try:
         yield
     finally:
@@ -37,7 +29,7 @@ def on_grid(model: PreTrainedModel) -> Iterator[None]:
 def put_on_grid(model: PreTrainedModel) -> None:
     """Round the linear layers for good."""
     for weight in _linear_weights(model):
-        weight.data = round_to_grid(weight.data)
+        weight.data = round_weight(weight.data)
 
 
 def _linear_weights(model: PreTrainedModel) -> list[Tensor]:

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from trainer.support_base.grid import on_grid, put_on_grid, round_to_grid
+from assistant.engine.base_model import round_weight
+from trainer.support_base.grid import on_grid, put_on_grid
 
 
 def make_model() -> LlamaForCausalLM:
@@ -20,8 +21,8 @@ def down(model: LlamaForCausalLM) -> Tensor:
 def test_what_is_on_the_grid_stays_where_it_is() -> None:
     torch.manual_seed(1)
     weight = torch.randn(128, 64)
-    once = round_to_grid(weight).bfloat16()
-    again = round_to_grid(once)
+    once = round_weight(weight).bfloat16()
+    again = round_weight(once)
     assert 0.05 < (once - weight).norm() / weight.norm() < 0.15
     assert (again - once).float().norm() / once.float().norm() < 0.005
 
@@ -30,7 +31,7 @@ def test_the_model_computes_with_rounded_weights_and_keeps_the_exact_ones() -> N
     model = make_model()
     exact = down(model).detach().clone()
     with on_grid(model):
-        assert torch.equal(down(model), round_to_grid(exact))
+        assert torch.equal(down(model), round_weight(exact))
         model(input_ids=torch.arange(12)[None]).logits.logsumexp(-1).sum().backward()
     assert torch.equal(down(model), exact)
     found = down(model).grad
