@@ -50,6 +50,16 @@ class NothingToTrainError(TrainerError):
         super().__init__(f"Expected a recipe that adapts at least one linear layer of the base. Found that {why}. Change the recipe.")
 
 
+class RepackedError(TrainerError):
+    """A base can no longer be trained: its weights were repacked for inference."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Expected a base that has answered nothing yet. Found its 4-bit weights repacked for inference, where no gradient passes. "
+            "Load it anew, and call keep_gradients first."
+        )
+
+
 class PreflightError(TrainerError):
     """There is too little room for a run."""
 

@@ -31,7 +31,7 @@ from transformers import (
 from assistant.engine.base_model import BaseModel, is_out_of_memory
 from feedback_db.recipe import Recipe
 from trainer.encoding import IGNORED, Encoded, collate
-from trainer.errors import LossNotFiniteError, NothingToTrainError
+from trainer.errors import LossNotFiniteError, NothingToTrainError, RepackedError
 
 _LEAST_REHEARSED = 120  # rows an epoch, however few corrections there are: fewer hold only themselves still
 _LEAST_GAIN = 0.005  # nats a token on the stop wordings; less is no better reply, and costs an epoch
@@ -222,7 +222,7 @@ def add_adapter(model: PreTrainedModel, recipe: Recipe) -> PeftModel:
     Raises:
         NothingToTrainError: it names none of this base.
     """
-    _keep_gradients(model)
+    keep_gradients(model)
     torch.manual_seed(recipe.seed)
     config = LoraConfig(
         r=recipe.rank,
@@ -261,13 +261,18 @@ def next_fit(fit: Fit, error: Exception) -> Fit | None:
     return Fit(micro_batch=1, checkpointing=True, max_length=fit.max_length // 2) if fit.max_length > 256 else None
 
 
-def _keep_gradients(model: PreTrainedModel) -> None:
-    """Keep bitsandbytes from repacking 4-bit weights for a CPU's fast inference path.
+def keep_gradients(model: PreTrainedModel) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights for a CPU's fast inference path; to be called before the model answers anything.
 
     Its first forward without gradients would do so in place, and from then on nothing would flow back through the layer, silently.
+
+    Raises:
+        RepackedError: it has answered something already.
     """
     for module in model.modules():
         if isinstance(module, bitsandbytes.nn.Linear4bit):
+            if getattr(module.weight.quant_state, "packing_format_for_cpu", False):
+                raise RepackedError
             module.support_avx512bf16_for_cpu = False
 
 

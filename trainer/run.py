@@ -23,7 +23,7 @@ from trainer.adapter_card import write_card
 from trainer.encoding import Encoded, encode_example, list_end_ids
 from trainer.errors import ExampleTooLongError, RunDirectoryError
 from trainer.evaluation import compare, generate_replies, match_replies, measure_confidence
-from trainer.finetune import Fit, Step, finetune, next_fit
+from trainer.finetune import Fit, Step, finetune, keep_gradients, next_fit
 from trainer.preflight import check_room
 from trainer.run_directory import Row, RunDirectory, RunSpec
 
@@ -53,7 +53,7 @@ class Run:
         """
         spec = self.directory.read_spec()
         self._tell("loading")
-        base = self._load(spec)
+        base = self._load_to_train(spec)
         check_room(base, spec.recipe, self.directory.folder)
         adapter = self._finished_adapter(spec) or self._train(spec, base)
         del base
@@ -68,6 +68,12 @@ class Run:
             raise RunDirectoryError(self.directory.folder, f"the base has revision {base.revision}, and {spec.revision} was to be trained")
         if hash_template(base.tokenizer) != spec.template_hash:
             raise RunDirectoryError(self.directory.folder, "the base's chat template is another one than when the run was planned")
+        return base
+
+    def _load_to_train(self, spec: RunSpec) -> BaseModel:
+        """Load the base for a training, before which it writes the replies that are rehearsed."""
+        base = self._load(spec)
+        keep_gradients(base.model)
         return base
 
     def _finished_adapter(self, spec: RunSpec) -> Adapter | None:
@@ -114,7 +120,7 @@ class Run:
                     raise
             fit = smaller
             self._tell("smaller", micro_batch=fit.micro_batch, checkpointing=fit.checkpointing, max_length=fit.max_length)
-            base = self._load(spec)
+            base = self._load_to_train(spec)
         return self._finetune(spec, base, train, stop, fit)
 
     def _finetune(self, spec: RunSpec, base: BaseModel, train: Sequence[Encoded], stop: Sequence[Encoded], fit: Fit) -> PeftModel:

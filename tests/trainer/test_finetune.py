@@ -11,8 +11,8 @@ from assistant.engine.base_model import BaseModel, load_base_model
 from assistant.prompt import build_messages
 from feedback_db.recipe import Recipe
 from trainer.encoding import IGNORED, Encoded, collate, encode_example, list_end_ids
-from trainer.errors import LossNotFiniteError, NothingToTrainError
-from trainer.finetune import EpochSampler, Fit, Step, add_adapter, finetune, next_fit
+from trainer.errors import LossNotFiniteError, NothingToTrainError, RepackedError
+from trainer.finetune import EpochSampler, Fit, Step, add_adapter, finetune, keep_gradients, next_fit
 
 RECIPE = Recipe(epochs=12, batch_size=4, rank=16, learning_rate=2e-2, warmup_share=0.0)
 FIT = Fit(micro_batch=4, checkpointing=False, max_length=256)
@@ -20,7 +20,7 @@ FIT = Fit(micro_batch=4, checkpointing=False, max_length=256)
 
 @pytest.fixture
 def base(tiny_base: Path) -> BaseModel:
-    loaded = load_base_model(tiny_base, device="cpu")
+    loaded = load_base_model(tiny_base, device="cpu", dtype=torch.float32)
     with torch.no_grad():
         loaded.model.get_output_embeddings().weight.mul_(20)  # a random head foresees all tokens alike, whatever an adapter does
     return loaded
@@ -93,6 +93,13 @@ def test_gradients_after_a_forward_without_gradients_equal_those_before(base: Ba
     assert not any(layer.support_avx512bf16_for_cpu for layer in layers)
 
 
+def test_a_base_whose_weights_were_repacked_for_inference_is_not_trained(base: BaseModel) -> None:
+    layer = next(module for module in base.model.modules() if isinstance(module, bitsandbytes.nn.Linear4bit))
+    layer.weight.quant_state.packing_format_for_cpu = True  # what a CPU with bfloat16 instructions does at the first reply
+    with pytest.raises(RepackedError, match="has answered nothing yet"):
+        add_adapter(base.model, RECIPE)
+
+
 def test_the_adapter_is_held_in_float32(base: BaseModel) -> None:
     assert {value.dtype for value in adapter_weights(add_adapter(base.model, RECIPE)).values()} == {torch.float32}
 
@@ -115,7 +122,8 @@ def test_rehearsed_replies_hold_their_distributions_still_where_likelihood_would
     kept = [replace(row, is_rehearsed=True) for row in rows[2:]]
     drifts = {}
     for anchor in (0.0, 200.0):
-        loaded = load_base_model(tiny_base, device="cpu")
+        loaded = load_base_model(tiny_base, device="cpu", dtype=torch.float32)
+        keep_gradients(loaded.model)
         before = foresee(loaded.model, rows[2:])
         model, _ = train(loaded, [*rows[:2], *kept], tmp_path / str(anchor), replace(RECIPE, epochs=30, anchor=anchor))
         drifts[anchor] = divergence(before, foresee(model, rows[2:]))
@@ -143,10 +151,10 @@ def test_only_rehearsed_replies_of_a_base_that_has_not_moved_cost_nothing(base: 
 def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
     tiny_base: Path, rows: list[Encoded], tmp_path: Path
 ) -> None:
-    whole, _ = train(load_base_model(tiny_base, device="cpu"), rows, tmp_path / "whole")
+    whole, _ = train(load_base_model(tiny_base, device="cpu", dtype=torch.float32), rows, tmp_path / "whole")
     seen: list[Step] = []
     finetune(
-        load_base_model(tiny_base, device="cpu"),
+        load_base_model(tiny_base, device="cpu", dtype=torch.float32),
         rows,
         [],
         RECIPE,
@@ -156,7 +164,7 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
         is_stopped=lambda: len(seen) >= 5,
     )
     assert seen[-1].step < RECIPE.epochs
-    resumed, _ = train(load_base_model(tiny_base, device="cpu"), rows, tmp_path / "parts")
+    resumed, _ = train(load_base_model(tiny_base, device="cpu", dtype=torch.float32), rows, tmp_path / "parts")
     expected, found = adapter_weights(whole), adapter_weights(resumed)
     assert all(torch.allclose(expected[name], found[name], atol=1e-6) for name in expected)
 
@@ -170,9 +178,9 @@ def test_the_best_state_on_the_stop_rows_is_kept(base: BaseModel, rows: list[Enc
 
 def test_smaller_micro_batches_take_the_same_step(tiny_base: Path, rows: list[Encoded], tmp_path: Path) -> None:
     recipe = Recipe(epochs=1, batch_size=4, rank=4, learning_rate=1e-2, warmup_share=0.0)
-    whole, _ = train(load_base_model(tiny_base, device="cpu"), rows, tmp_path / "whole", recipe)
+    whole, _ = train(load_base_model(tiny_base, device="cpu", dtype=torch.float32), rows, tmp_path / "whole", recipe)
     small = Fit(micro_batch=1, checkpointing=True, max_length=256)
-    parts, _ = train(load_base_model(tiny_base, device="cpu"), rows, tmp_path / "parts", recipe, small)
+    parts, _ = train(load_base_model(tiny_base, device="cpu", dtype=torch.float32), rows, tmp_path / "parts", recipe, small)
     expected, found = adapter_weights(whole), adapter_weights(parts)
     assert all(torch.allclose(expected[name], found[name], atol=2e-4) for name in expected)
 
