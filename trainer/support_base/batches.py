@@ -1,14 +1,14 @@
 """Dialogues as tensors: ids, targets in the replies only, micro-batches of rows of like length."""
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TypedDict
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerFast
 
 from trainer.support_base.corpus import Corpus
@@ -18,7 +18,7 @@ from trainer.support_base.tokenizer import END, ROLE_TOKENS
 from trainer.support_base.turns import Dialogue, Turn
 
 INVENTED_WEIGHT = 0.1  # of a token in a value that nothing told: it can be learned as a kind of value only, and is mostly noise
-REFERENCE_SHARE = 0.15  # of the single questions that come behind a reference block
+REFERENCE_SHARE = 0.2  # of the single questions that come behind a reference block
 CUT_SHARE = 0.75  # of the others whose reply is cut: twice as many questions for their tokens
 THINNED_SHARE = 0.5  # of the single questions that come without a block, in which words are left out
 LEFT_OUT = 0.15  # of the tokens of such a question
@@ -107,25 +107,43 @@ def _weigh(turn: Turn, offsets: Sequence[tuple[int, int]]) -> list[float]:
 
 
 class Steps(Dataset[Step]):
-    """The training steps: item `n` is step `n`, drawn from the seed and `n` alone."""
+    """The training steps: item `n` is step `n`, drawn from the seed and the number of its block alone."""
 
     def __init__(self, corpus: Corpus, encoder: Encoder, plan: Plan) -> None:
         self._corpus, self._encoder, self._plan = corpus, encoder, plan
+        self._block: tuple[int, list[list[Row]]] = (-1, [])
 
     def __len__(self) -> int:
         return self._plan.steps
 
     def __getitem__(self, step: int) -> Step:
-        rng = Random(f"{self._plan.seed}:{step}")
-        share = self._plan.mixed_share(step / self._plan.steps)
+        number, at = divmod(step, self._plan.steps_a_block)
+        if self._block[0] != number:
+            self._block = number, self._draw_block(number)
+        rows = self._block[1][at]
+        return {
+            "batches": [collate(group) for group in group_rows(rows, self._plan.micro_batch_tokens)],
+            "weight": sum(sum(row.weights) for row in rows),
+            "tokens": sum(len(row.ids) for row in rows),
+        }
+
+    def _draw_block(self, number: int) -> list[list[Row]]:
+        """Draw the rows of a block and share them out by length among its steps, in random order."""
+        plan, rng = self._plan, Random(f"{self._plan.seed}:{number}")
+        share = plan.mixed_share(number * plan.steps_a_block / plan.steps)
         rows: list[Row] = []
         count = 0
-        while count < self._plan.tokens_per_step:
+        while count < plan.tokens_per_step * plan.steps_a_block:
             rows.append(self._draw_row(rng, share))
             count += len(rows[-1].ids)
         rows.sort(key=lambda row: len(row.ids))
-        batches = [collate(group) for group in group_rows(rows, self._plan.micro_batch_tokens)]
-        return {"batches": batches, "weight": sum(sum(row.weights) for row in rows), "tokens": count}
+        steps: list[list[Row]] = [[] for _ in range(plan.steps_a_block)]
+        before = 0
+        for row in rows:
+            steps[before * plan.steps_a_block // count].append(row)
+            before += len(row.ids)
+        rng.shuffle(steps)
+        return steps
 
     def _draw_row(self, rng: Random, mixed_share: float) -> Row:
         if rng.random() < mixed_share:
@@ -136,6 +154,23 @@ class Steps(Dataset[Step]):
             return row
         row = row.thin_out(self._encoder.marks, rng) if rng.random() < THINNED_SHARE else row
         return row.cut_reply(CUT_CORE_TOKENS) if rng.random() < CUT_SHARE else row
+
+
+class BlockSampler(Sampler[int]):
+    """Orders the steps so that each of so many processes, which take turns, is asked for the steps of a block one after another."""
+
+    def __init__(self, plan: Plan, processes: int) -> None:
+        self._plan, self._processes = plan, processes
+
+    def __len__(self) -> int:
+        return self._plan.steps
+
+    def __iter__(self) -> Iterator[int]:
+        size = self._plan.steps_a_block
+        for first in range(0, self._plan.steps, size * self._processes):
+            for at in range(size):
+                numbers = (first + process * size + at for process in range(self._processes))
+                yield from (number for number in numbers if number < self._plan.steps)
 
 
 def group_rows(rows: Sequence[Row], token_budget: int) -> list[list[Row]]:

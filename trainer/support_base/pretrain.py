@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import SequentialSampler
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -27,7 +26,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from trainer.support_base.batches import Batch, Encoder, Step, Steps
+from trainer.support_base.batches import Batch, BlockSampler, Encoder, Step, Steps
 from trainer.support_base.corpus import Corpus
 from trainer.support_base.dialogues import draw_dialogue
 from trainer.support_base.grid import on_grid
@@ -84,8 +83,10 @@ class _StepTrainer(Trainer):
 
     grid_from: int  # the step from which on the weights are looked at through the grid
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(self.train_dataset)
+    sampler: BlockSampler
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> BlockSampler:
+        return self.sampler
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         model.train()
@@ -137,9 +138,10 @@ def pretrain(
     *,
     publish: Callable[[Progress], None],
     report_every: int = 20,
-    checkpoint_every: int = 200,
 ) -> LlamaForCausalLM:
     """Pretrain in place and return the model; checkpoints lie in `work_dir` and the newest whole one is resumed."""
+    torch.backends.cuda.enable_cudnn_sdp(enabled=False)  # it prepares itself for every new shape of a batch, 70 ms each on an H100
+    workers = _count_workers()
     arguments = TrainingArguments(
         output_dir=str(work_dir),
         max_steps=plan.steps,
@@ -148,13 +150,14 @@ def pretrain(
         warmup_steps=int(plan.steps * plan.warmup_share),
         max_grad_norm=1.0,
         logging_steps=report_every,
-        save_steps=checkpoint_every,
+        save_steps=plan.steps_a_checkpoint,
         save_total_limit=2,
         disable_tqdm=True,
         report_to=[],
         seed=plan.seed,
         data_seed=plan.seed,
-        dataloader_num_workers=_count_workers(),
+        dataloader_num_workers=workers,
+        dataloader_prefetch_factor=plan.steps_a_block if workers else None,  # a block is drawn while the last one is trained
         remove_unused_columns=False,
         use_cpu=not torch.cuda.is_available(),
     )
@@ -168,6 +171,7 @@ def pretrain(
         optimizers=(Muon(model, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay), None),
     )
     trainer.grid_from = int(plan.steps * plan.grid_from)
+    trainer.sampler = BlockSampler(plan, max(1, workers))
     report.trainer = trainer
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_newest_checkpoint(work_dir))
