@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 from assistant.errors import AssistantError
+from assistant.quiet import quieten_libraries
 from feedback_db.errors import FeedbackError
 from trainer.errors import NoRoomError, TrainerError, is_disk_full
 from trainer.run_directory import RunDirectory
@@ -27,6 +28,7 @@ def main(folder: Path) -> int:
         directory.append_event({"at": time.time(), "phase": phase, **({} if error is None else {"error": error})})
 
     tell("starting")
+    quieten_libraries()
     from trainer.run import Run, StoppedError  # torch takes seconds to import: say first that somebody is at work
 
     try:

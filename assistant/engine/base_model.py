@@ -5,17 +5,12 @@ The only place in the project that says how a model is quantised. Knows nothing 
 
 import errno
 import hashlib
-import logging
 import textwrap
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
-
-# bitsandbytes looks for an optional package on some processors and warns when it is not there; we do not want that package (it
-# fetches code from the Hub at import), so the warning is stopped where it is made, before the import.
-logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(lambda record: "gemm_4bit_forward" not in record.msg)
 
 import bitsandbytes
 import torch

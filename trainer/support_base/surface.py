@@ -70,7 +70,7 @@ def type_short(template: str, rng: Random) -> str:
 def _parts_before(tone: Tone, lists: Lists, rng: Random, *, has_greeting: bool) -> list[str]:
     parts = []
     if has_greeting:
-        parts.append(rng.choice(lists["greetings"]))
+        parts.append(pick_alternatives(rng.choice(lists["greetings"]), rng))
     if tone is Tone.RAMBLING:
         parts += [pick_alternatives(story, rng) for story in rng.sample(lists["back_stories"], rng.choice((1, 1, 2)))]
     if tone is Tone.UPSET and rng.random() < 0.5:
@@ -80,7 +80,7 @@ def _parts_before(tone: Tone, lists: Lists, rng: Random, *, has_greeting: bool) 
 
 def _parts_after(tone: Tone, lists: Lists, rng: Random) -> list[str]:
     if tone is Tone.POLITE:
-        return [rng.choice(lists["politeness"])]
+        return [pick_alternatives(rng.choice(lists["politeness"]), rng)]
     if tone is Tone.UPSET:
         return [pick_alternatives(rng.choice(lists["anger"]), rng)]
     if tone is Tone.RAMBLING and rng.random() < 0.4:

@@ -29,3 +29,9 @@ def test_people_type_in_many_ways(corpus: Corpus) -> None:
 
 def test_a_short_message_stays_recognisable() -> None:
     assert {roughen(["hi"], Random(seed)).strip("?!.").lower() for seed in range(50)} == {"hi"}
+
+
+def test_nothing_of_the_template_language_is_ever_typed(corpus: Corpus) -> None:
+    rng = Random(3)
+    for _ in range(4000):
+        assert not set("(|)") & set(type_question("where is (it|my parcel)", corpus.common["user"], rng).text)
