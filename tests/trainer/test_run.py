@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from assistant.engine.adapter_files import CARD, verify_adapter
 from assistant.engine.base_model import load_base_model
@@ -76,8 +77,9 @@ def phases(directory: RunDirectory) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_run_ends_with_an_adapter_a_report_and_events_that_say_so(tmp_path: Path, spec: RunSpec) -> None:
-    directory = prepare(tmp_path / "r1", spec)
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))])
+def test_a_run_ends_with_an_adapter_a_report_and_events_that_say_so(device: str, tmp_path: Path, spec: RunSpec) -> None:
+    directory = prepare(tmp_path / "r1", replace(spec, device=device))
     finish(start(directory), 0)
     adapter = verify_adapter(directory.adapter, revision=spec.revision)
     assert (adapter.lineage.run_id, adapter.lineage.snapshot_id, adapter.rank) == ("r1", "s1", 2)
