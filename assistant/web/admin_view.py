@@ -12,6 +12,7 @@ from feedback_db.records import Person, PersonId
 from feedback_db.reports import Outcome, Report, Suite, VerdictKind, read_report, share_right
 from feedback_db.training_records import Deployment, Release, Run, RunEvent, RunState, ScheduleStatus, StoredReport, Swap, SwapOutcome
 
+_SMOOTHED = 12  # steps behind a point of the loss curve
 _STATES = {
     RunState.QUEUED: "queued",
     RunState.RUNNING: "under way",
@@ -103,13 +104,20 @@ def render_progress(progress: Progress | None) -> str:
 
 
 def _draw_curve(losses: Sequence[tuple[int, float]]) -> dict[str, Any] | None:
-    """Return the loss by step as points of a square of 100, from 0 to the highest; None for fewer than two."""
+    """Return the smoothed loss by step as points of a square of 100, from 0 to the highest; None for fewer than two."""
     if len(losses) < 2:
         return None
+    losses = _smooth(losses)
     highest = max(loss for _, loss in losses) or 1.0
     first, last = losses[0][0], losses[-1][0]
     points = " ".join(f"{100 * (step - first) / max(last - first, 1):.2f},{100 - 100 * loss / highest:.2f}" for step, loss in losses)
     return {"points": points, "highest": highest, "first": first, "last": last, "newest": losses[-1][1]}
+
+
+def _smooth(losses: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return of each step the mean of the last ones: a step of rehearsed replies alone has a loss near 0, and says nothing by itself."""
+    recent = [[loss for _, loss in losses[max(0, place - _SMOOTHED + 1) : place + 1]] for place in range(len(losses))]
+    return [(step, sum(some) / len(some)) for (step, _), some in zip(losses, recent, strict=True)]
 
 
 def render_runs(runs: Sequence[Run], releases: Sequence[Release], *, shown: str) -> str:
@@ -230,8 +238,8 @@ def _tell_event(event: RunEvent) -> str:
     steps, loss, eta = (event.details.get(name) for name in ("steps", "loss", "eta_s"))
     facts = [
         *([f"step {event.step} of {steps}"] if event.step is not None and steps is not None else []),
-        *([f"loss {loss}"] if loss is not None else []),
-        *([f"about {eta} s left"] if eta is not None else []),
+        *([f"loss {loss:.3f}"] if isinstance(loss, int | float) else []),
+        *([f"about {eta:.0f} s left"] if isinstance(eta, int | float) else []),
     ]
     return ", ".join([event.phase.replace("_", " "), *facts])
 
