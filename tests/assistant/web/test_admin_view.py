@@ -1,5 +1,6 @@
 import re
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from assistant.web.admin_view import read_progress, render_progress
 from feedback_db.records import PersonId
@@ -39,4 +40,4 @@ def test_the_loss_curve_does_not_follow_every_single_step() -> None:
     assert found is not None
     heights = [float(point.split(",")[1]) for point in found[1].split()]
     assert len(heights) == 60
-    assert all(abs(one - other) < 5 for one, other in zip(heights[20:], heights[21:], strict=False)), "0 and 100 where each step was drawn"
+    assert all(abs(one - other) < 5 for one, other in pairwise(heights[20:])), "0 and 100 where each step was drawn"
