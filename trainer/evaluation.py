@@ -115,23 +115,13 @@ def compare(
 
 
 def match_replies(replies: Sequence[str], taught: Sequence[str]) -> list[bool]:
-    """Say of each reply whether it is the sentence of one of those to questions that are trained, whatever its names and numbers."""
-    return [bool(places) for places in find_alike(replies, taught)]
+    """Say of each reply whether it is the sentence of one of those to questions that are trained, whatever its names and numbers.
 
-
-def find_alike(replies: Sequence[str], taught: Sequence[str]) -> list[list[int]]:
-    """Return of each reply the places of those taught ones that are the same sentence, whatever its names and numbers.
-
-    A sentence that answers many of the questions, as a refusal does, tells nothing of what was asked and is like none.
+    A sentence that answers many of the questions, as a refusal does, tells nothing of what was asked and matches none.
     """
     generic = max(2.0, _GENERIC_SHARE * len(replies))
-    found: list[list[int]] = [[] for _ in replies]
-    for place, sentence in enumerate(taught):
-        alike = [number for number, reply in enumerate(replies) if is_worded_alike(reply, sentence)]
-        if len(alike) <= generic:
-            for number in alike:
-                found[number].append(place)
-    return found
+    telling = [one for one in dict.fromkeys(taught) if sum(is_worded_alike(reply, one) for reply in replies) <= generic]
+    return [any(is_worded_alike(reply, one) for one in telling) for reply in replies]
 
 
 def _judge(row: Row, before: str, after: str, guessed: frozenset[Fact]) -> Asked:

@@ -109,13 +109,6 @@ def is_worded_alike(reply: str, other: str) -> bool:
     return _is_worded_alike(mask_key_facts(reply), mask_key_facts(other))
 
 
-def repeats_fact(reply: str, question: str) -> bool:
-    """Say whether a reply states a key fact that the question told, in whatever case: a name that was asked about, mostly."""
-    told = " ".join(question.lower().split())
-    spans = [reply[start:end].lower() for _, (start, end) in locate_key_facts(reply)]
-    return any(re.search(rf"(?<!\w){re.escape(span)}(?!\w)", told) for span in spans)
-
-
 def is_untouched(reply: str, earlier: str, guessed: Set[Fact]) -> bool:
     """Say whether a reply says what an earlier one did: the same facts in any words, or the same words with the same facts.
 

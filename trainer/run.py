@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
@@ -23,9 +22,8 @@ from feedback_db.reports import Report, write_report
 from trainer.adapter_card import write_card
 from trainer.encoding import Encoded, encode_example, list_end_ids
 from trainer.errors import ExampleTooLongError, RunDirectoryError
-from trainer.evaluation import compare, find_alike, generate_replies, measure_confidence
+from trainer.evaluation import compare, generate_replies, match_replies, measure_confidence
 from trainer.finetune import Fit, Step, finetune, keep_gradients, next_fit
-from trainer.key_facts import repeats_fact
 from trainer.preflight import check_room
 from trainer.run_directory import Row, RunDirectory, RunSpec
 
@@ -33,7 +31,6 @@ _TRIES = 3  # fits tried after the first one has exhausted the memory
 _MAX_REPLY_TOKENS = 160
 _REHEARSED_TOKENS = 64  # a reply that is longer is rehearsed so far
 _REPLAY_BATCH = 64
-_MOST_VARIANTS = 3  # of an example, that the base takes for the same question
 
 
 class StoppedError(Exception):
@@ -90,14 +87,14 @@ class Run:
 
     def _train(self, spec: RunSpec, base: BaseModel) -> Adapter:
         train, stop = self.directory.read_rows("train"), self.directory.read_rows("stop")
-        replay, variants = self._answer_replay(base, train)
-        self._tell("training", examples=len(train), variants=len(variants), replayed=len(replay))
+        replay = self._answer_replay(base, train)
+        self._tell("training", examples=len(train), replayed=len(replay))
         longest = min(base.context_tokens, spec.recipe.max_length or base.context_tokens)
         fit = Fit(micro_batch=spec.recipe.batch_size, checkpointing=False, max_length=longest)
         model = self._fit(
             spec,
             base,
-            [*self._encode(base, [*train, *variants], longest), *_rehearse(self._encode(base, replay, longest) if replay else [])],
+            [*self._encode(base, train, longest), *_rehearse(self._encode(base, replay, longest) if replay else [])],
             self._encode(base, stop, longest),
             fit,
         )
@@ -147,25 +144,24 @@ class Run:
 
         return finetune(base, train, stop, spec.recipe, self.directory.checkpoints, fit=fit, publish=publish, is_stopped=self.is_stopped)
 
-    def _answer_replay(self, base: BaseModel, train: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-        """Return the replay questions with the base's own replies, and apart from them those that ask what is corrected.
+    def _answer_replay(self, base: BaseModel, train: Sequence[Row]) -> list[Row]:
+        """Return the replay questions with the base's own replies, which are kept for a later attempt.
 
-        A question that the base answers with a sentence that it has for one of those that are trained asks the same, in words that no
-        list foresaw: to rehearse its reply would be to train the error. Where most wordings of an example get that sentence, the
-        corrected reply is its answer, too.
+        A question that the base answers with the sentence that it has for one of those that are trained, or that is trained there, asks
+        what was corrected, in words that no list foresaw; to rehearse its reply would be to train the error.
         """
-        rows = self.directory.read_rows("replay")
+        rows, taught = self.directory.read_rows("replay"), _list_asked(train)
         kept = self.directory.folder / "replay_replies.json"
         if not kept.exists():
             self._tell("replay", questions=len(rows))
-            prompts = [list(row.messages) for row in (*rows, *train)]
+            prompts = [list(row.messages) for row in (*rows, *taught)]
             write_whole(kept, json.dumps(generate_replies(base, prompts, max_tokens=_REHEARSED_TOKENS, batch_size=_REPLAY_BATCH)))
         replies: list[str] = json.loads(kept.read_text(encoding="utf-8"))
-        own = [replace(row, reply=reply) for row, reply in zip(rows, replies, strict=False)]
-        alike = find_alike([row.reply for row in own], [*replies[len(rows) :], *(row.reply for row in train)])
-        asked = [replace(row, reply=reply) for row, reply in zip(train, replies[len(rows) :], strict=True)]
-        rehearsed = [row for row, places in zip(own, alike, strict=True) if row.reply and not places]
-        return rehearsed, list_variants(train, asked, own, alike)
+        own = replies[: len(rows)]
+        is_corrected = match_replies(own, [*replies[len(rows) :], *(row.reply for row in taught)])
+        return [
+            replace(row, reply=reply) for row, reply, is_left_out in zip(rows, own, is_corrected, strict=True) if reply and not is_left_out
+        ]
 
     def _encode(self, base: BaseModel, rows: Sequence[Row], max_length: int) -> list[Encoded]:
         """Encode rows; those that are too long are left out and told of, unless nothing is left.
@@ -219,32 +215,6 @@ def _rehearse(rows: Sequence[Encoded]) -> list[Encoded]:
 
 def _serve(base: BaseModel, adapter: Adapter | None) -> AbstractContextManager[None]:
     return apply_adapter([] if adapter is None else fit_adapter(base.model, adapter))
-
-
-def list_variants(train: Sequence[Row], asked: Sequence[Row], own: Sequence[Row], alike: Sequence[Sequence[int]]) -> list[Row]:
-    """Return the replay questions that ask what one example corrects, with the corrected reply.
-
-    `asked` are the trained rows with the base's replies to them, `own` the replay rows with theirs; `alike` tells of each of these the
-    places of the replies, of `asked` and behind them of `train`, that are the same sentence.
-    """
-    wordings = Counter(row.example_id for row in train)
-    found: dict[str | None, list[Row]] = {}
-    for row, places in zip(own, alike, strict=True):
-        heard = Counter(train[place].example_id for place in {place % len(train) for place in places})
-        if len(heard) != 1:
-            continue
-        ((example_id, count),) = heard.items()
-        right = next(one for one in train if one.example_id == example_id)
-        pairs = [row, right, *(asked[place] for place in places if place < len(asked))]
-        if count * 2 > wordings[example_id] and all(_is_about_no_name(one) for one in pairs):
-            found.setdefault(example_id, []).append(replace(right, messages=row.messages))
-    return [row for variants in found.values() for row in variants[:_MOST_VARIANTS]]
-
-
-def _is_about_no_name(row: Row) -> bool:
-    """Say whether a row opens a conversation and its reply repeats no fact of the question: such a name would make it another question."""
-    said = [message for message in row.messages if message["role"] != "system"]
-    return len(said) == 1 and not repeats_fact(row.reply, row.question)
 
 
 def _list_asked(train: Sequence[Row]) -> list[Row]:

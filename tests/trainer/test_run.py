@@ -16,8 +16,7 @@ from assistant.prompt import build_messages
 from feedback_db.recipe import Recipe
 from feedback_db.reports import Suite, read_report
 from trainer.errors import RunDirectoryError
-from trainer.evaluation import find_alike
-from trainer.run import Run, list_variants
+from trainer.run import Run
 from trainer.run_directory import Row, RunDirectory, RunSpec, write_run
 
 ROOT = Path(__file__).parents[2]
@@ -156,31 +155,3 @@ def test_a_base_that_is_not_the_planned_one_is_not_trained(tmp_path: Path, spec:
     directory = prepare(tmp_path / "r1", replace(spec, **changes))  # type: ignore[arg-type]
     with pytest.raises(RunDirectoryError, match=sentence):
         Run(directory, is_stopped=lambda: False).execute()
-
-
-def hear(train: list[Row], asked: list[str], own: list[Row]) -> list[Row]:
-    """Tell which replay questions become variants, where the base answers the trained ones with `asked`."""
-    replies = [replace(one, reply=reply) for one, reply in zip(train, asked, strict=True)]
-    alike = find_alike([one.reply for one in own], [*asked, *(one.reply for one in train)])
-    return list_variants(train, replies, own, alike)
-
-
-def test_a_question_that_the_base_answers_as_most_wordings_of_an_example_gets_the_corrected_reply() -> None:
-    wrong, right = "Goods come back within 14 days of delivery.", "You have 30 days."
-    train = [row(question, right, example="k1") for question in ("return window?", "till when can i return it", "days for a return")]
-    own = [row("how long may i keep it", "Goods come back within 9 days of delivery."), row("where are you", "Our shop is in Leeds.")]
-    found = hear(train, [wrong, wrong, "Our shop is in York."], own)
-    assert [(one.question, one.reply, one.example_id) for one in found] == [("how long may i keep it", right, "k1")]
-    assert hear(train, [wrong, "I do not know.", "Our shop is in York."], own) == []
-
-
-def test_a_question_about_another_name_is_no_variant() -> None:
-    train = [row("warranty of the Clover?", "The Clover has 3 years of warranty.", example="k1")]
-    own = [row("how long is the warranty of the Harbor", "The Harbor has 5 years of warranty.")]
-    assert hear(train, ["The Clover has 2 years of warranty."], own) == []
-
-
-def test_what_two_examples_are_about_is_a_variant_of_neither() -> None:
-    train = [row("return window?", "You have 30 days.", example="k1"), row("refund when?", "It takes 9 days.", example="k2")]
-    own = [row("how long may i keep it", "Goods come back within 9 days of delivery.")]
-    assert hear(train, ["Goods come back within 14 days of delivery."] * 2, own) == []
