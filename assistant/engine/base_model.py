@@ -14,7 +14,6 @@ from typing import Any
 
 import bitsandbytes
 import torch
-from bitsandbytes import functional
 from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor
@@ -133,8 +132,8 @@ def load_base_model(
 @torch.no_grad()
 def round_weight(weight: Tensor) -> Tensor:
     """Return what is left of a weight, in its own type, after it has been quantised as `load_base_model` does and read back."""
-    quantised, state = functional.quantize_4bit(weight, quant_type=_FOUR_BITS, compress_statistics=True)
-    found: Tensor = functional.dequantize_4bit(quantised, state).to(weight.dtype)
+    quantised, state = bitsandbytes.functional.quantize_4bit(weight, quant_type=_FOUR_BITS, compress_statistics=True)
+    found: Tensor = bitsandbytes.functional.dequantize_4bit(quantised, state).to(weight.dtype)
     return found
 
 

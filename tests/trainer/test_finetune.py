@@ -127,7 +127,7 @@ def test_rehearsed_replies_hold_their_distributions_still_where_likelihood_would
         before = foresee(loaded.model, rows[2:])
         model, _ = train(loaded, [*rows[:2], *kept], tmp_path / str(anchor), replace(RECIPE, epochs=30, anchor=anchor))
         drifts[anchor] = divergence(before, foresee(model, rows[2:]))
-    assert 0 < drifts[1000.0] < drifts[0.0] / 2
+    assert 0 < drifts[1000.0] < drifts[0.0] / 4
 
 
 def test_each_epoch_holds_every_correction_and_the_next_of_the_rehearsed_rows(rows: list[Encoded]) -> None:
