@@ -95,6 +95,8 @@ class Corpus:
     intents: Mapping[str, Intent]
     small_talk: Mapping[str, SmallTalk]
     knowledge: Mapping[str, Knowledge]
+    knowledge_to_train: tuple[Knowledge, ...] = field(init=False, repr=False)  # told apart once: every dialogue asks for one of the two
+    knowledge_to_measure: tuple[Knowledge, ...] = field(init=False, repr=False)
     follow_ups: Mapping[str, FollowUp]
     topics: Mapping[str, tuple[str, ...]]
     held_out_topics: Mapping[str, tuple[str, ...]]
@@ -102,9 +104,14 @@ class Corpus:
     reference_refusals: tuple[str, ...]
     common: Mapping[str, Mapping[str, tuple[str, ...]]] = field(repr=False)
 
+    def __post_init__(self) -> None:
+        topics = self.knowledge.values()
+        object.__setattr__(self, "knowledge_to_train", tuple(topic for topic in topics if not topic.held_out))
+        object.__setattr__(self, "knowledge_to_measure", tuple(topic for topic in topics if topic.held_out))
+
     def knowledge_of(self, *, held_out: bool) -> tuple[Knowledge, ...]:
         """Return the topics to pretrain with, or the ones to measure with."""
-        return tuple(topic for topic in self.knowledge.values() if topic.held_out == held_out)
+        return self.knowledge_to_measure if held_out else self.knowledge_to_train
 
 
 @cache
