@@ -2,13 +2,13 @@
 if (!window.errata) { // Gradio runs a page's head twice
   window.errata = true
   const fetched = window.fetch
-  window.fetch = async (...asked) => {
+  window.fetch = followAnswers(async (...asked) => {
     const answer = await fetched(...asked)
     if (answer.status === 401 && new URL(answer.url, location).origin === location.origin) {
       location.assign(`/login?next=${encodeURIComponent(location.pathname)}`)
     }
     return answer
-  }
+  })
   document.addEventListener('click', (event) => {
     const opener = event.target.closest('[data-do=toggle-side]')
     if (opener) {

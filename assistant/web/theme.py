@@ -67,4 +67,5 @@ def read_style() -> str:
 
 def read_head() -> str:
     """Return what every page's head holds."""
-    return f"<script>{(_HERE / 'page.js').read_text(encoding='utf-8')}</script>"
+    scripts = (_HERE / name for name in ("event_stream.js", "page.js"))
+    return f"<script>{{{''.join(script.read_text(encoding='utf-8') for script in scripts)}}}</script>"
