@@ -74,10 +74,11 @@ def leave_out_contradicted(golden: Sequence[Row], changed: Sequence[Example]) ->
 
 def _draw_question(corpus: Corpus, rng: Random, number: int) -> str:
     composer = Composer(corpus, rng, held_out=False)
-    kind = _ROUND[number % len(_ROUND)]
+    rounds, place = divmod(number, len(_ROUND))
+    kind = _ROUND[place]
     if kind == "intent":
         intents = tuple(corpus.intents.values())
-        return composer.add_named_question(intents[number % len(intents)]).user
+        return composer.add_named_question(intents[(rounds * _ROUND.count("intent") + place) % len(intents)]).user
     if kind == "small_talk":
         return composer.add_small_talk(rng.choice(tuple(corpus.small_talk))).user
     return composer.add_out_of_scope().user

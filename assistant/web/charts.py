@@ -36,8 +36,8 @@ class Charts:
                 visible=False,
                 elem_id="chart-learned",
             )
-            self._first_token = _plot_line("Time to the first token, ms (median)", "first-token")
-            self._speed = _plot_line("Tokens a second", "speed")
+            self._first_token = _plot_line("Time to the first token, ms (median)", "first-token", visible=False)
+            self._speed = _plot_line("Tokens a second", "speed", visible=False)
 
     @property
     def all(self) -> list[Any]:
@@ -58,11 +58,9 @@ class Charts:
             self._thumbs: _frame(thumbs, ("day", "count", "kind")),
             self._corrections: _frame(corrections, ("day", "count", "kind")),
             self._waiting: _frame([(day.date, day.waiting) for day in found], ("day", "value")),
-            self._learned: gr.update(value=_frame(learned, ("version", "share")), visible=bool(learned)),
-            self._first_token: _frame(
-                [(day.date, day.first_token_ms) for day in found if day.first_token_ms is not None], ("day", "value")
-            ),
-            self._speed: _frame([(day.date, day.tokens_per_s) for day in found if day.tokens_per_s is not None], ("day", "value")),
+            self._learned: _show_if_any(learned, ("version", "share")),
+            self._first_token: _show_if_any([(day.date, day.first_token_ms) for day in found if day.first_token_ms is not None]),
+            self._speed: _show_if_any([(day.date, day.tokens_per_s) for day in found if day.tokens_per_s is not None]),
         }
 
 
@@ -81,8 +79,8 @@ def _plot_lines(title: str, colours: dict[str, str], name: str) -> gr.LinePlot:
     )
 
 
-def _plot_line(title: str, name: str) -> gr.LinePlot:
-    return gr.LinePlot(x="day", y="value", title=title, x_title=" ", y_title=" ", height=230, elem_id=f"chart-{name}")
+def _plot_line(title: str, name: str, *, visible: bool = True) -> gr.LinePlot:
+    return gr.LinePlot(x="day", y="value", title=title, x_title=" ", y_title=" ", height=230, visible=visible, elem_id=f"chart-{name}")
 
 
 def _list_learned(reader: Reader) -> list[tuple[str, float]]:
@@ -96,6 +94,11 @@ def _list_learned(reader: Reader) -> list[tuple[str, float]]:
             right = sum(outcome in {Outcome.LEARNED, Outcome.KNOWN} for outcome in outcomes)
             found.append((str(version), 100 * right / len(outcomes)))
     return found
+
+
+def _show_if_any(rows: Sequence[Sequence[object]], columns: Sequence[str] = ("day", "value")) -> Any:
+    """A plot of nothing is an empty frame to the eye, and something without a name to a screen reader."""
+    return gr.update(value=_frame(rows, columns), visible=bool(rows))
 
 
 def _frame(rows: Sequence[Sequence[object]], columns: Sequence[str]) -> Any:

@@ -27,7 +27,8 @@ def test_axe_finds_nothing_on_any_tab_and_nothing_is_wider_than_the_screen(open_
     for tab in TABS:
         page.get_by_role("tab", name=tab).click() if width > 700 else open_tab_on_a_phone(page, tab)
         expect(page.get_by_role("tabpanel").filter(visible=True)).to_be_visible()
-        expect(page.get_by_label("Empty value")).to_have_count(0)  # charts that are not drawn yet
+        if tab == "Charts":
+            wait_for(page, "document.querySelectorAll('.charts .role-axis').length >= 6")  # of the three that are always there
         check(page, tab)
     page.goto(page.url)
     page.get_by_text("Advanced: another recipe").click()
