@@ -24,7 +24,7 @@ from trainer.planning import Plan, ServedBase, make_plan
 from trainer.schedule import SchedulePolicy
 from trainer.supervision.supervisor import Supervisor
 
-_GUARD_QUESTIONS = 900  # of which some two fifths may watch what must stay, and the others are rehearsed
+_GUARD_QUESTIONS = 1500  # of which some two fifths may watch what must stay, and the others are rehearsed
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,11 +10,11 @@ from assistant.engine.base_model import BaseModel
 from assistant.engine.rendering import render_prompt
 from assistant.prompt import Message
 from feedback_db.reports import Asked, Report, Suite
-from trainer.key_facts import Fact, is_right, is_untouched, is_worded_alike, locate_key_facts
+from trainer.key_facts import Fact, is_right, is_untouched, locate_key_facts
+from trainer.matters import Sentence, match_sentences
 from trainer.run_directory import Row
 
 _EVEN = 0.5
-_GENERIC_SHARE = 0.05  # of the questions; see `match_replies`
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +90,20 @@ def compare(
     before: Sequence[str],
     after: Sequence[str],
     *,
-    taught: Sequence[str],
+    taught: Sequence[Sentence],
     confidences: Sequence[Confidence] | None = None,
 ) -> Report:
     """Judge the incumbent's and the candidate's replies to the same questions.
 
     A guard question wants what the incumbent says: same facts, whatever the wording. `confidences` tell how sure it is of each of its
     replies: facts that it only guesses may become others, and the guard questions that it is less sure of than of half of them are not
-    counted, for any change at all tips those. `taught` are the incumbent's replies to the questions that were trained: a guard question
-    that it answers with the same sentence asks what has just been corrected, in words that no list foresaw, and is not counted either.
+    counted, for any change at all tips those. `taught` are the sentences that tell of what was trained: a guard question that it answers
+    with one of them asks what has just been corrected, in words that no list foresaw, and is not counted either.
     """
     confidences = confidences or [Confidence()] * len(rows)
     guard = [place for place, row in enumerate(rows) if row.suite is Suite.UNTOUCHED]
-    is_corrected = match_replies([before[place] for place in guard], taught)
-    asked = [place for place, is_left_out in zip(guard, is_corrected, strict=True) if not is_left_out]
+    matched = match_sentences([before[place] for place in guard], taught)
+    asked = [place for place, sentence in zip(guard, matched, strict=True) if sentence is None]
     least = median([confidences[place].sureness for place in asked]) if asked else 0.0
     counted = {place for place in asked if confidences[place].sureness >= least}
     items = [
@@ -112,16 +112,6 @@ def compare(
         if row.suite is not Suite.UNTOUCHED or place in counted
     ]
     return Report(run_id=run_id, items=tuple(items))
-
-
-def match_replies(replies: Sequence[str], taught: Sequence[str]) -> list[bool]:
-    """Say of each reply whether it is the sentence of one of those to questions that are trained, whatever its names and numbers.
-
-    A sentence that answers many of the questions, as a refusal does, tells nothing of what was asked and matches none.
-    """
-    generic = max(2.0, _GENERIC_SHARE * len(replies))
-    telling = [one for one in dict.fromkeys(taught) if sum(is_worded_alike(reply, one) for reply in replies) <= generic]
-    return [any(is_worded_alike(reply, one) for one in telling) for reply in replies]
 
 
 def _judge(row: Row, before: str, after: str, guessed: frozenset[Fact]) -> Asked:

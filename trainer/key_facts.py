@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 
 class FactKind(StrEnum):
@@ -98,15 +99,23 @@ def is_right(reply: str, wanted: str) -> bool:
     """
     facts = find_key_facts(wanted)
     if not {fact for fact in facts if fact.kind is not FactKind.DENIAL}:
-        return _is_worded_alike(reply, wanted)
+        return _are_alike(_list_words(reply), _list_words(wanted))
     kinds = {fact.kind for fact in facts} | {FactKind.DENIAL}
     said = {fact for fact in find_key_facts(reply) if fact.kind in kinds}
     return all(_is_stated(fact, reply) for fact in facts - said) and all(_is_stated(fact, wanted) for fact in said - facts)
 
 
-def is_worded_alike(reply: str, other: str) -> bool:
-    """Say whether two replies are the same sentence but for their key facts: most likely they answer the same question."""
-    return _is_worded_alike(mask_key_facts(reply), mask_key_facts(other))
+def share_wording(reply: str, other: str) -> float:
+    """Return the share of words that two replies have in common, their key facts and the smallest words aside, between 0 and 1."""
+    said, told = _list_wording(reply), _list_wording(other)
+    return len(said & told) / len(said | told) if said or told else 1.0
+
+
+def repeats_fact(reply: str, question: str) -> bool:
+    """Say whether a reply states a key fact that the question told, in whatever case: a name that was asked about, mostly."""
+    told = " ".join(question.lower().split())
+    spans = [reply[start:end].lower() for _, (start, end) in locate_key_facts(reply)]
+    return any(re.search(rf"(?<!\w){re.escape(span)}(?!\w)", told) for span in spans)
 
 
 def is_untouched(reply: str, earlier: str, guessed: Set[Fact]) -> bool:
@@ -117,7 +126,9 @@ def is_untouched(reply: str, earlier: str, guessed: Set[Fact]) -> bool:
     if is_right(reply, earlier):
         return True
     held = find_key_facts(earlier) - guessed
-    return is_worded_alike(reply, earlier) and all(_is_stated(fact, reply) for fact in held - find_key_facts(reply))
+    return _are_alike(_list_wording(reply), _list_wording(earlier)) and all(
+        _is_stated(fact, reply) for fact in held - find_key_facts(reply)
+    )
 
 
 def locate_key_facts(text: str) -> list[tuple[Fact, tuple[int, int]]]:
@@ -213,8 +224,12 @@ def _find_denial(text: str) -> Iterator[Fact]:
         yield Fact(FactKind.DENIAL, "no")
 
 
-def _is_worded_alike(reply: str, wanted: str) -> bool:
-    said, asked = _list_words(reply), _list_words(wanted)
+@lru_cache(maxsize=16384)  # a run compares each of its replies with all others
+def _list_wording(text: str) -> frozenset[str]:
+    return _list_words(mask_key_facts(text))
+
+
+def _are_alike(said: Set[str], asked: Set[str]) -> bool:
     if not asked:
         return not said
     return len(said & asked) >= 0.9 * len(asked) and len(said - asked) <= 0.25 * len(asked)

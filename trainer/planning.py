@@ -104,7 +104,7 @@ def plan_rows(
 
     Replay is all there is, in an order that the seed draws, for each epoch takes the next of them; a `recipe.replay_share` of 0 is none.
     """
-    rows: dict[str, list[Row]] = {"train": [], "stop": [], "test": []}
+    rows: dict[str, list[Row]] = {"train": [], "stop": [], "test": [], "asked": []}
     trained = {_name_question(example, text) for example in examples for text in wordings[example.id].train}
     for example in examples:
         unseen = _leave_out_trained(example, wordings[example.id], trained)
@@ -143,6 +143,7 @@ def _plan_example(example: Example, wordings: Wordings, seed: int) -> dict[str, 
         "train": [_word(example, text) for text in train],
         "stop": [_word(example, text) for text in stop],
         "test": [replace(_word(example, text), suite=suite) for text in test],
+        "asked": [_word(example, text) for text in dict.fromkeys((*wordings.train, *wordings.stop))],
     }
 
 

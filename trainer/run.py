@@ -22,8 +22,9 @@ from feedback_db.reports import Report, write_report
 from trainer.adapter_card import write_card
 from trainer.encoding import Encoded, encode_example, list_end_ids
 from trainer.errors import ExampleTooLongError, RunDirectoryError
-from trainer.evaluation import compare, generate_replies, match_replies, measure_confidence
+from trainer.evaluation import compare, generate_replies, measure_confidence
 from trainer.finetune import Fit, Step, finetune, keep_gradients, next_fit
+from trainer.matters import add_variants, list_sentences, list_variants, match_sentences
 from trainer.preflight import check_room
 from trainer.run_directory import Row, RunDirectory, RunSpec
 
@@ -87,7 +88,8 @@ class Run:
 
     def _train(self, spec: RunSpec, base: BaseModel) -> Adapter:
         train, stop = self.directory.read_rows("train"), self.directory.read_rows("stop")
-        replay = self._answer_replay(base, train)
+        replay, variants = self._answer_replay(base)
+        train = add_variants(train, self.directory.read_rows("asked"), variants)
         self._tell("training", examples=len(train), replayed=len(replay))
         longest = min(base.context_tokens, spec.recipe.max_length or base.context_tokens)
         fit = Fit(micro_batch=spec.recipe.batch_size, checkpointing=False, max_length=longest)
@@ -144,24 +146,23 @@ class Run:
 
         return finetune(base, train, stop, spec.recipe, self.directory.checkpoints, fit=fit, publish=publish, is_stopped=self.is_stopped)
 
-    def _answer_replay(self, base: BaseModel, train: Sequence[Row]) -> list[Row]:
-        """Return the replay questions with the base's own replies, which are kept for a later attempt.
+    def _answer_replay(self, base: BaseModel) -> tuple[list[Row], dict[str, list[Row]]]:
+        """Return the replay questions with the base's own replies, and apart from them, by example, those that ask what it corrects.
 
-        A question that the base answers with the sentence that it has for one of those that are trained, or that is trained there, asks
-        what was corrected, in words that no list foresaw; to rehearse its reply would be to train the error.
+        To rehearse the replies to these would be to train the error: they were wrong, and not one question only. What the base says is
+        kept for a later attempt.
         """
-        rows, taught = self.directory.read_rows("replay"), _list_asked(train)
+        rows, asked = self.directory.read_rows("replay"), self.directory.read_rows("asked")
         kept = self.directory.folder / "replay_replies.json"
         if not kept.exists():
             self._tell("replay", questions=len(rows))
-            prompts = [list(row.messages) for row in (*rows, *taught)]
+            prompts = [list(row.messages) for row in (*rows, *asked)]
             write_whole(kept, json.dumps(generate_replies(base, prompts, max_tokens=_REHEARSED_TOKENS, batch_size=_REPLAY_BATCH)))
         replies: list[str] = json.loads(kept.read_text(encoding="utf-8"))
-        own = replies[: len(rows)]
-        is_corrected = match_replies(own, [*replies[len(rows) :], *(row.reply for row in taught)])
-        return [
-            replace(row, reply=reply) for row, reply, is_left_out in zip(rows, own, is_corrected, strict=True) if reply and not is_left_out
-        ]
+        own = [replace(row, reply=reply) for row, reply in zip(rows, replies, strict=False)]
+        matched = match_sentences([row.reply for row in own], list_sentences(asked, replies[len(rows) :]))
+        rehearsed = [row for row, sentence in zip(own, matched, strict=True) if row.reply and sentence is None]
+        return rehearsed, list_variants(own, matched, asked)
 
     def _encode(self, base: BaseModel, rows: Sequence[Row], max_length: int) -> list[Encoded]:
         """Encode rows; those that are too long are left out and told of, unless nothing is left.
@@ -186,16 +187,17 @@ class Run:
         """Have the incumbent and the candidate, read back from its files, answer the same questions."""
         rows = [row for name in ("test", "golden", "guard") for row in self.directory.read_rows(name)]
         prompts = [list(row.messages) for row in rows]
-        taught = _list_asked(self.directory.read_rows("train"))
+        asked = self.directory.read_rows("asked")
         self._tell("measuring", questions=len(rows))
         base = self._load(spec)
         is_bare = not self.directory.incumbent.exists()
         incumbent = None if is_bare else verify_adapter(self.directory.incumbent, revision=spec.revision)
-        before = self._answer(base, incumbent, [*prompts, *(list(row.messages) for row in taught)])
+        before = self._answer(base, incumbent, [*prompts, *(list(row.messages) for row in asked)])
         with _serve(base, incumbent):
             confidences = measure_confidence(base, prompts, before[: len(rows)])
         after = self._answer(base, adapter, prompts)
-        return compare(spec.run_id, rows, before[: len(rows)], after, taught=before[len(rows) :], confidences=confidences)
+        taught = list_sentences(asked, before[len(rows) :])
+        return compare(spec.run_id, rows, before[: len(rows)], after, taught=taught, confidences=confidences)
 
     def _answer(self, base: BaseModel, adapter: Adapter | None, prompts: Sequence[list[Message]]) -> list[str]:
         """Have the base answer with an adapter, by the same code that serves it; None is the bare base."""
@@ -215,11 +217,6 @@ def _rehearse(rows: Sequence[Encoded]) -> list[Encoded]:
 
 def _serve(base: BaseModel, adapter: Adapter | None) -> AbstractContextManager[None]:
     return apply_adapter([] if adapter is None else fit_adapter(base.model, adapter))
-
-
-def _list_asked(train: Sequence[Row]) -> list[Row]:
-    """Return of each example its question as it was asked, which comes first."""
-    return list({row.example_id: row for row in reversed(train)}.values())
 
 
 def _lineage(spec: RunSpec) -> Lineage:

@@ -1,8 +1,8 @@
 """A run as a folder: what goes in, what comes out, and nothing else between the supervisor and the trainer. Knows no database.
 
-In: `run.json` (base, revision, recipe, hashes of the other files) and, a JSON object a line, `train`, `stop`, `test`, `guard`, `golden`,
-`replay`; `incumbent/` holds the adapter that is live, absent for the bare base. Out: `events.jsonl`, `checkpoints/`, `adapter/`,
-`report.json`, `trainer.log`.
+In: `run.json` (base, revision, recipe, hashes of the other files) and, a JSON object a line, `train`, `stop`, `test`, `asked` (the wordings
+of `train` and `stop` that people wrote), `guard`, `golden`, `replay`; `incumbent/` holds the adapter that is live, absent for the bare
+base. Out: `events.jsonl`, `checkpoints/`, `adapter/`, `report.json`, `trainer.log`.
 """
 
 import json
@@ -18,7 +18,7 @@ from feedback_db.recipe import Recipe, read_recipe, write_recipe
 from feedback_db.reports import Suite
 from trainer.errors import RunDirectoryError
 
-INPUTS = ("train", "stop", "test", "guard", "golden", "replay")
+INPUTS = ("train", "stop", "test", "asked", "guard", "golden", "replay")
 _SPEC = "run.json"
 _LATEST = 1e11  # seconds; a moment beyond it is no date
 

@@ -23,7 +23,7 @@ class GatePolicy:
 
 
 def judge(report: Report, policy: GatePolicy) -> Verdict:
-    """Promote a candidate that has learned something and lost nothing; say why in sentences."""
+    """Promote a candidate that has learned something and of whose suites none fell beyond its limit; say why in sentences."""
     learned = [*report.of(Suite.LEARNED), *report.of(Suite.AS_ASKED)]
     against = [*_judge_learned(report, learned, policy), *_judge_kept(report, policy), *_judge_untouched(report, policy)]
     told = tuple(_tell_learned(report, learned))

@@ -7,6 +7,7 @@ from assistant.prompt import add_reference, build_messages
 from feedback_db.reports import Suite
 from trainer.evaluation import Confidence, compare, generate_replies, measure_confidence
 from trainer.key_facts import find_key_facts
+from trainer.matters import Sentence
 from trainer.run_directory import Row
 
 
@@ -47,7 +48,7 @@ def test_a_guard_question_that_asks_what_was_corrected_leaves_the_suite_and_a_ge
     rows = [ask(Suite.UNTOUCHED, "") for _ in range(60)]
     generic, other = "I do not know that, sorry.", "Shipping costs $4 for a parcel."
     before = ["You have 12 days to send it back.", *[generic] * 30, *[other] * 29]
-    taught = ["You have 14 days to send it back.", generic]
+    taught = [Sentence(example_id="k1", text=text, is_sure=True) for text in ("You have 14 days to send it back.", generic)]
     report = compare("r1", rows, before, before, taught=taught)
     assert len(report.items) == 59
     assert all("send it back" not in one.before for one in report.items)

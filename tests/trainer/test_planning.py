@@ -98,6 +98,14 @@ def test_what_was_said_before_and_the_reply_stay_whatever_the_wording() -> None:
             assert row.reply == "It costs $12."
 
 
+def test_what_people_wrote_to_train_and_to_stop_is_told_apart_from_changes_of_it() -> None:
+    rows = plan()
+    for example in EXAMPLES:
+        wordings = WORDINGS[example.id]
+        assert questions(rows["asked"], example.id) == [*wordings.train, *wordings.stop]
+    assert len(rows["asked"]) < len(rows["train"])
+
+
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.1, 300), (0.9, 300)])
 def test_replay_is_all_there_is_or_none(share: float, count: int) -> None:
     pool = [replace(POOL[0], messages=tuple(build_messages(None, [], f"asked {number}"))) for number in range(300)]

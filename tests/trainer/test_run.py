@@ -49,6 +49,7 @@ def prepare(folder: Path, spec: RunSpec) -> RunDirectory:
         "train": [row(f"how long {number}?", "It takes 30 days.", example="k1") for number in range(6)],
         "stop": [row("how many days?", "It takes 30 days.", example="k1")],
         "test": [row("what time does it take?", "It takes 30 days.", Suite.LEARNED, "k1")],
+        "asked": [row("how long 0?", "It takes 30 days.", example="k1")],
         "guard": [row("where are you?", suite=Suite.UNTOUCHED)],
         "golden": [row("who are you?", "I am Ada.", Suite.KEPT)],
         "replay": [row("hello"), row("good day")],

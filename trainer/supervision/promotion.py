@@ -19,7 +19,7 @@ from trainer.verdict import GatePolicy, judge
 
 _MANIFEST = "manifest.json"
 _LOOKED_BACK = 1000  # deployments; a wish by hand that is older is forgotten
-_BY_THE_GATE = "The gate found that it has learned something and lost nothing."
+_BY_THE_GATE = "The gate found that it has learned something and that nothing fell beyond its limit."
 _BY_HAND = "Somebody put it live by hand."
 _TAKEN_BACK = "Somebody took it back."
 
