@@ -22,8 +22,8 @@ from rich.table import Table
 from rich.text import Text
 
 from assistant.errors import AddressTakenError, AssistantError
+from assistant.libraries import prepare_libraries
 from assistant.plain_text import strip_control_characters
-from assistant.quiet import quieten_libraries
 from assistant.settings import Settings, expand_home, read_settings
 from feedback_db import people, releases, requests, runs
 from feedback_db.database import Transaction, find_damage, open_reader
@@ -67,7 +67,7 @@ def _say_errors(verb: Callable[..., None]) -> Callable[..., None]:
 @app.callback(invoke_without_command=True)
 def main(context: typer.Context) -> None:
     """Serve the pages."""
-    quieten_libraries()
+    prepare_libraries()
     if context.invoked_subcommand is None:
         serve()
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from assistant.libraries import prepare_libraries
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
 
     from assistant.engine.base_model import BaseModel
     from trainer.support_base.corpus import Corpus
+
+
+def pytest_configure() -> None:
+    """Begin as every process of ours does."""
+    prepare_libraries()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,5 +1,6 @@
 """`python -m trainer RUN_DIR`: execute one run in a process of its own. Exit code 0: done; 1: failed, said why; 143: asked to end."""
 
+import os
 import signal
 import sys
 import time
@@ -7,11 +8,12 @@ import traceback
 from pathlib import Path
 
 from assistant.errors import AssistantError
-from assistant.quiet import quieten_libraries
+from assistant.libraries import prepare_libraries
 from feedback_db.errors import FeedbackError
 from trainer.errors import NoRoomError, TrainerError, is_disk_full
 from trainer.run_directory import RunDirectory
 
+_GIVES_WAY = 10  # steps of niceness: whoever waits for a reply goes before a training
 STOPPED = 143  # what a shell tells of a process that SIGTERM has ended
 
 
@@ -28,7 +30,8 @@ def main(folder: Path) -> int:
         directory.append_event({"at": time.time(), "phase": phase, **({} if error is None else {"error": error})})
 
     tell("starting")
-    quieten_libraries()
+    os.nice(_GIVES_WAY)
+    prepare_libraries()
     from trainer.run import Run, StoppedError  # torch takes seconds to import: say first that somebody is at work
 
     try:

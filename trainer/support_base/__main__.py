@@ -12,7 +12,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.progress import Progress as RichProgress
 
 from assistant.errors import AssistantError
-from assistant.quiet import quieten_libraries
+from assistant.libraries import prepare_libraries
 from assistant.settings import BUNDLED_BASE
 from trainer.support_base.corpus import CorpusError, load_corpus
 from trainer.support_base.dialogues import draw_dialogue
@@ -98,7 +98,7 @@ def sample(
 
 def main() -> None:
     """Run the command line; what somebody can do something about ends in a sentence."""
-    quieten_libraries()
+    prepare_libraries()
     try:
         app()
     except (AssistantError, CorpusError, OtherBuildError, QuestionFileError) as error:
