@@ -35,7 +35,7 @@ class Recipe:
     weight_decay: float = _ranged(0.0, 0.0, 1.0, "it shrinks the adapter")
     warmup_share: float = _ranged(0.1, 0.0, 0.5, "it is a share of the optimizer steps")
     clip_norm: float = _ranged(1.0, 0.01, 100.0, "gradients of another size are not clipped, or vanish")
-    replay_share: float = _ranged(0.5, 0.0, 0.9, "above a tenth at most would be corrections")
+    replay_share: float = _ranged(0.67, 0.0, 0.9, "above a tenth at most would be corrections")
     anchor: float = _ranged(8.0, 0.0, 1000.0, "it weighs how far replayed replies may drift; beyond this nothing else is learned")
     patience: int = _ranged(4, 1, 200, "it counts epochs without a better loss on the stop wordings, after which a run stops early")
     seed: int = _ranged(1, 0, 2**31 - 1, "generators of random numbers take no other")
