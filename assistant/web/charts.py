@@ -20,11 +20,12 @@ class Charts:
     """Builds the charts and draws them."""
 
     def build(self) -> None:
-        """Put the charts on the page, empty."""
+        """Put the charts on the page, each hidden until there is something to draw."""
+        self._nothing = gr.HTML(elem_id="no-charts")
         with gr.Row(elem_classes="charts"):
-            self._thumbs = _plot_lines("Thumbs a day", {"good": _GOOD, "bad": _BAD}, "thumbs")
-            self._corrections = _plot_lines("Corrections a day", {"written": _PLAIN, "approved": _GOOD, "rejected": _BAD}, "corrections")
-            self._waiting = _plot_line("Waiting for a reviewer", "waiting")
+            self._thumbs = _plot_kinds("Thumbs a day", {"good": _GOOD, "bad": _BAD}, "thumbs")
+            self._corrections = _plot_kinds("Corrections a day", {"written": _PLAIN, "approved": _GOOD, "rejected": _BAD}, "corrections")
+            self._waiting = _plot_days("Waiting for a reviewer", "waiting")
             self._learned = gr.BarPlot(
                 x="version",
                 y="share",
@@ -36,13 +37,13 @@ class Charts:
                 visible=False,
                 elem_id="chart-learned",
             )
-            self._first_token = _plot_line("Time to the first token, ms (median)", "first-token", visible=False)
-            self._speed = _plot_line("Tokens a second", "speed", visible=False)
+            self._first_token = _plot_days("First token after, ms (median)", "first-token")
+            self._speed = _plot_days("Tokens a second", "speed")
 
     @property
     def all(self) -> list[Any]:
-        """The charts."""
-        return [self._thumbs, self._corrections, self._waiting, self._learned, self._first_token, self._speed]
+        """The charts, and what stands there while there is none."""
+        return [self._nothing, self._thumbs, self._corrections, self._waiting, self._learned, self._first_token, self._speed]
 
     def draw(self, reader: Reader, *, until: datetime, days: int) -> dict[Any, Any]:
         """Return what each chart shows."""
@@ -53,20 +54,25 @@ class Charts:
             for day in found
             for count, kind in ((day.corrections, "written"), (day.approved, "approved"), (day.rejected, "rejected"))
         ]
-        learned = _list_learned(reader)
-        return {
-            self._thumbs: _frame(thumbs, ("day", "count", "kind")),
-            self._corrections: _frame(corrections, ("day", "count", "kind")),
-            self._waiting: _frame([(day.date, day.waiting) for day in found], ("day", "value")),
-            self._learned: _show_if_any(learned, ("version", "share")),
-            self._first_token: _show_if_any([(day.date, day.first_token_ms) for day in found if day.first_token_ms is not None]),
-            self._speed: _show_if_any([(day.date, day.tokens_per_s) for day in found if day.tokens_per_s is not None]),
+        waiting = [(day.date, day.waiting) for day in found]
+        first_token = [(day.date, round(day.first_token_ms or 0)) for day in found]
+        speed = [(day.date, round(day.tokens_per_s or 0)) for day in found]
+        drawn = {
+            self._thumbs: _draw(thumbs, ("day", "count", "kind")),
+            self._corrections: _draw(corrections, ("day", "count", "kind")),
+            self._waiting: _draw(waiting, ("day", "value")),
+            self._learned: _draw(_list_learned(reader), ("version", "share")),
+            self._first_token: _draw(first_token, ("day", "value")),
+            self._speed: _draw(speed, ("day", "value")),
         }
+        is_empty = not any(one["visible"] for one in drawn.values())
+        return {**drawn, self._nothing: "<p>Nothing has happened in this time.</p>" if is_empty else ""}
 
 
-def _plot_lines(title: str, colours: dict[str, str], name: str) -> gr.LinePlot:
-    return gr.LinePlot(
+def _plot_kinds(title: str, colours: dict[str, str], name: str) -> gr.BarPlot:
+    return gr.BarPlot(
         x="day",
+        x_bin="1d",
         y="count",
         color="kind",
         title=title,
@@ -75,12 +81,15 @@ def _plot_lines(title: str, colours: dict[str, str], name: str) -> gr.LinePlot:
         y_title=" ",
         color_title=" ",
         height=230,
+        visible=False,
         elem_id=f"chart-{name}",
     )
 
 
-def _plot_line(title: str, name: str, *, visible: bool = True) -> gr.LinePlot:
-    return gr.LinePlot(x="day", y="value", title=title, x_title=" ", y_title=" ", height=230, visible=visible, elem_id=f"chart-{name}")
+def _plot_days(title: str, name: str) -> gr.BarPlot:
+    return gr.BarPlot(
+        x="day", x_bin="1d", y="value", title=title, x_title=" ", y_title=" ", height=230, visible=False, elem_id=f"chart-{name}"
+    )
 
 
 def _list_learned(reader: Reader) -> list[tuple[str, float]]:
@@ -96,9 +105,9 @@ def _list_learned(reader: Reader) -> list[tuple[str, float]]:
     return found
 
 
-def _show_if_any(rows: Sequence[Sequence[object]], columns: Sequence[str] = ("day", "value")) -> Any:
-    """A plot of nothing is an empty frame to the eye, and something without a name to a screen reader."""
-    return gr.update(value=_frame(rows, columns), visible=bool(rows))
+def _draw(rows: Sequence[Sequence[object]], columns: Sequence[str]) -> dict[str, Any]:
+    """Show rows whose second column is drawn; of nothing but zeros a plot makes an odd axis, of none something without a name."""
+    return gr.update(value=_frame(rows, columns), visible=any(row[1] for row in rows))
 
 
 def _frame(rows: Sequence[Sequence[object]], columns: Sequence[str]) -> Any:

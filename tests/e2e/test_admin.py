@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from feedback_db.records import Role
 from tests.e2e.conftest import Open, Site, check, wait_for
-from tests.e2e.test_chat import XSS
+from tests.e2e.test_chat import XSS, say
 
 pytestmark = pytest.mark.slow
 ADA = ("ada", Role.ADMIN)
@@ -20,15 +20,27 @@ def open_admin(open_page: Open, *, dark: bool = False, width: int = 1280) -> Pag
     return page
 
 
+def test_where_nothing_has_happened_a_sentence_stands_in_the_place_of_charts(open_page: Open) -> None:
+    page = open_admin(open_page)
+    page.get_by_role("tab", name="Charts").click()
+    expect(page.locator("#no-charts")).to_contain_text("Nothing has happened")
+    expect(page.locator(".charts svg")).to_have_count(0)
+    check(page, "no charts")
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing_on_any_tab_and_nothing_is_wider_than_the_screen(open_page: Open, dark: bool, width: int) -> None:
+    visitor = open_page()
+    say(visitor, "hello")
+    visitor.locator("[data-do=rate][data-value=good]").click()
+    expect(visitor.locator("[data-do=rate][data-value=good]")).to_have_attribute("aria-pressed", "true")
     page = open_admin(open_page, dark=dark, width=width)
     for tab in TABS:
         page.get_by_role("tab", name=tab).click() if width > 700 else open_tab_on_a_phone(page, tab)
         expect(page.get_by_role("tabpanel").filter(visible=True)).to_be_visible()
         if tab == "Charts":
-            wait_for(page, "document.querySelectorAll('.charts .role-axis').length >= 6")  # of the three that are always there
+            wait_for(page, "document.querySelectorAll('.charts .role-axis').length >= 6")  # of thumbs, first token, speed
         check(page, tab)
     page.goto(page.url)
     page.get_by_text("Advanced: another recipe").click()

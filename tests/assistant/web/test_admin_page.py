@@ -228,5 +228,8 @@ def test_settings_are_saved_or_refused_with_a_sentence(ada: TestClient, config: 
 
 def test_charts_are_drawn_of_a_period(ada: TestClient, config: dict[str, Any]) -> None:
     shown = call(ada, config, "_draw_charts", "7 days").shown
-    assert set(shown) == {f"chart-{name}" for name in ("thumbs", "corrections", "waiting", "learned", "first-token", "speed")}
-    assert len(shown["chart-waiting"]["data"]) == 7
+    charts = {f"chart-{name}" for name in ("thumbs", "corrections", "waiting", "learned", "first-token", "speed")}
+    assert set(shown) == {*charts, "no-charts"}
+    assert len(shown["chart-waiting"]["value"]["data"]) == 7
+    assert not any(shown[name]["visible"] for name in charts)
+    assert "Nothing has happened" in shown["no-charts"]
