@@ -37,10 +37,12 @@ const followAnswers = (fetched) => {
         }
         answer = undefined
       } while (asked.size)
-    } catch (error) { // the page tells it of everything that was asked
-      asked.clear()
-      page?.error(error)
-      page = undefined
+    } catch (error) {
+      if (asked.size) { // the page tells it of everything that was asked
+        asked.clear()
+        page?.error(error)
+        page = undefined
+      }
     } finally {
       isOpen = false
     }

@@ -39,7 +39,7 @@ _OPEN = (
 _NAME = r"[\w@~-][\w.@~-]*"  # of a file or folder: no hidden one, and none above
 _OF_A_PAGE = (
     (RouteKind.PAGE, _READ, re.compile(r"/?")),
-    (RouteKind.CONFIG, _READ, re.compile(r"/config/?")),
+    (RouteKind.CONFIG, _READ, re.compile(r"/config/?|/gradio_api/app_id")),  # the latter tells whether a lost server is back
     (
         RouteKind.FILE,
         _READ,

@@ -52,6 +52,18 @@ def test_what_is_being_written_stays_while_another_message_is_answered(open_page
     expect(page.locator("form.correction:not([hidden]) textarea")).to_have_value("half a thought")
 
 
+def test_a_page_whose_connection_broke_comes_back_by_itself_with_the_answer(open_page: Open) -> None:
+    page = open_page()
+    say(page, "one")
+    page.route("**/queue/data*", lambda route: route.abort())
+    page.fill("#msg textarea", "two")
+    with page.expect_event("requestfailed", lambda asked: "/queue/data" in asked.url):
+        page.keyboard.press("Enter")
+    page.unroute("**/queue/data*")
+    expect(page.locator(".turn[data-turn] .by-user .text")).to_have_text(["one", "two"])
+    say(page, "three")
+
+
 def test_a_first_question_is_a_click_away(open_page: Open) -> None:
     page = open_page()
     page.get_by_role("button", name="How long?").click()

@@ -11,6 +11,7 @@ from feedback_db.records import Role
         ("GET", "/review", RouteKind.PAGE, Role.REVIEWER),
         ("GET", "/admin/", RouteKind.PAGE, Role.ADMIN),
         ("GET", "/admin/config", RouteKind.CONFIG, Role.ADMIN),
+        ("GET", "/review/gradio_api/app_id", RouteKind.CONFIG, Role.REVIEWER),
         ("POST", "/admin/gradio_api/queue/join", RouteKind.JOIN, Role.ADMIN),
         ("GET", "/review/gradio_api/queue/data", RouteKind.STREAM, Role.REVIEWER),
         ("POST", "/gradio_api/cancel", RouteKind.CANCEL, Role.END_USER),
