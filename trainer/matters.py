@@ -31,16 +31,21 @@ def list_sentences(asked: Sequence[Row], replies: Sequence[str]) -> list[Sentenc
 
     `asked` are the wordings that people wrote, with the reply that is trained; `replies` is what the model says to each.
     """
-    by_example: dict[str, list[tuple[str, str]]] = {}
+    trained = {row.example_id or "": row.reply for row in asked}
+    by_example: dict[str, list[str]] = {}
     for row, reply in zip(asked, replies, strict=True):
-        by_example.setdefault(row.example_id or "", []).append((reply, row.reply))
+        by_example.setdefault(row.example_id or "", []).append(reply)
     found = []
-    for example_id, pairs in by_example.items():
-        votes = [sum(_is_alike(reply, other) for other, _ in pairs) for reply, _ in pairs]
-        for (reply, trained), count in zip(pairs, votes, strict=True):
-            found.append(Sentence(example_id=example_id, text=trained, is_sure=True))
-            if count == max(votes):
-                found.append(Sentence(example_id=example_id, text=reply, is_sure=count > 1 or _is_alike(reply, trained)))
+    for example_id, own in by_example.items():
+        right = trained[example_id]
+        votes = [sum(_is_alike(reply, other) for other in own) for reply in own]
+        most = max(votes)
+        found.append(Sentence(example_id=example_id, text=right, is_sure=True))
+        found += [
+            Sentence(example_id=example_id, text=reply, is_sure=most > 1 or _is_alike(reply, right))
+            for reply, count in zip(own, votes, strict=True)
+            if count == most
+        ]
     return list(dict.fromkeys(found))
 
 
@@ -52,7 +57,7 @@ def match_sentences(replies: Sequence[str], sentences: Sequence[Sentence]) -> li
 
 
 def add_variants(train: Sequence[Row], asked: Sequence[Row], variants: Mapping[str, Sequence[Row]]) -> list[Row]:
-    """Return the rows to train with variants, which are wordings of people, in the place of changes that a program made of a wording."""
+    """Return the rows to train, with variants in the place of changes that a program made of a wording."""
     written = {(row.example_id, row.question) for row in asked}
     by_example: dict[str | None, list[Row]] = {}
     for row in train:

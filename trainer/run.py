@@ -87,9 +87,9 @@ class Run:
             return None
 
     def _train(self, spec: RunSpec, base: BaseModel) -> Adapter:
-        train, stop = self.directory.read_rows("train"), self.directory.read_rows("stop")
-        replay, variants = self._answer_replay(base)
-        train = add_variants(train, self.directory.read_rows("asked"), variants)
+        asked, stop = self.directory.read_rows("asked"), self.directory.read_rows("stop")
+        replay, variants = self._answer_replay(base, asked)
+        train = add_variants(self.directory.read_rows("train"), asked, variants)
         self._tell("training", examples=len(train), replayed=len(replay))
         longest = min(base.context_tokens, spec.recipe.max_length or base.context_tokens)
         fit = Fit(micro_batch=spec.recipe.batch_size, checkpointing=False, max_length=longest)
@@ -146,13 +146,13 @@ class Run:
 
         return finetune(base, train, stop, spec.recipe, self.directory.checkpoints, fit=fit, publish=publish, is_stopped=self.is_stopped)
 
-    def _answer_replay(self, base: BaseModel) -> tuple[list[Row], dict[str, list[Row]]]:
+    def _answer_replay(self, base: BaseModel, asked: Sequence[Row]) -> tuple[list[Row], dict[str, list[Row]]]:
         """Return the replay questions with the base's own replies, and apart from them, by example, those that ask what it corrects.
 
         To rehearse the replies to these would be to train the error: they were wrong, and not one question only. What the base says is
         kept for a later attempt.
         """
-        rows, asked = self.directory.read_rows("replay"), self.directory.read_rows("asked")
+        rows = self.directory.read_rows("replay")
         kept = self.directory.folder / "replay_replies.json"
         if not kept.exists():
             self._tell("replay", questions=len(rows))
