@@ -163,6 +163,14 @@ class ReleaseNotLoadedError(AssistantError):
         super().__init__(f"Expected one of the loaded releases {shown}. Found {version}. Ask without a version to get the live one.")
 
 
+class QueueFullError(AssistantError):
+    """Too many replies wait; `wait_s` is when to try again."""
+
+    def __init__(self, replies: int, wait_s: int) -> None:
+        self.wait_s = wait_s
+        super().__init__(f"Expected a place in the queue. Found {replies} replies before yours. Try again in {_count(wait_s, 'second')}.")
+
+
 class AlreadyAnsweringError(AssistantError):
     """A conversation has an answer under way."""
 

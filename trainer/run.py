@@ -4,7 +4,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from peft import PeftModel
 
 from assistant.engine.adapter_files import CARD, Adapter, Lineage, verify_adapter, write_adapter
-from assistant.engine.adapter_layers import apply_adapter, fit_adapter
+from assistant.engine.adapter_slots import adapted
 from assistant.engine.base_model import BaseModel, Quantisation, load_base_model
 from assistant.engine.rendering import hash_template
 from assistant.errors import AdapterCorruptError
@@ -193,7 +192,7 @@ class Run:
         is_bare = not self.directory.incumbent.exists()
         incumbent = None if is_bare else verify_adapter(self.directory.incumbent, revision=spec.revision)
         before = self._answer(base, incumbent, [*prompts, *(list(row.messages) for row in asked)])
-        with _serve(base, incumbent):
+        with adapted(base.model, incumbent):
             confidences = measure_confidence(base, prompts, before[: len(rows)])
         after = self._answer(base, adapter, prompts)
         taught = list_sentences(asked, before[len(rows) :])
@@ -203,7 +202,7 @@ class Run:
         """Have the base answer with an adapter, by the same code that serves it; None is the bare base."""
         if self.is_stopped():
             raise StoppedError
-        with _serve(base, adapter):
+        with adapted(base.model, adapter):
             return generate_replies(base, prompts, max_tokens=_MAX_REPLY_TOKENS)
 
     def _tell(self, phase: str, **facts: Any) -> None:
@@ -213,10 +212,6 @@ class Run:
 def _rehearse(rows: Sequence[Encoded]) -> list[Encoded]:
     """Mark rows whose replies are the base's own."""
     return [replace(row, is_rehearsed=True) for row in rows]
-
-
-def _serve(base: BaseModel, adapter: Adapter | None) -> AbstractContextManager[None]:
-    return apply_adapter([] if adapter is None else fit_adapter(base.model, adapter))
 
 
 def _lineage(spec: RunSpec) -> Lineage:

@@ -1,28 +1,33 @@
-"""The live assistant: one thread owns the model; everybody else asks it for replies and swaps through a queue.
+"""The live assistant: one thread owns the model and writes all replies in one running batch; everybody else talks to it through a queue.
 
 The sentence that must be true: a reply is written by one release from its first token to its last, and it says which. A reply is bound to
-a release's adapter when it is asked for; the thread applies that adapter before the first token and does nothing else until the last. This
-first form writes one reply after the other, so a swap waits for the reply in flight, and replies wait for each other.
+its release's slot when it is asked for, and keeps that slot until it ends. A swap writes the new adapter into a slot that no reply uses,
+has it answer a probe beside the replies under way, and publishes it by one assignment: nothing waits, and nothing changes under anybody.
 """
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Lock, Thread
-from typing import Any
-
-import torch
-from transformers import StoppingCriteria, TextStreamer
+from queue import Empty, SimpleQueue
+from threading import Condition, Lock, Thread
 
 from assistant.engine.adapter_files import Adapter, verify_adapter
-from assistant.engine.adapter_layers import FittedAdapter, apply_adapter, fit_adapter
+from assistant.engine.adapter_slots import AdapterSlots
 from assistant.engine.base_model import BaseModel, is_out_of_memory, shorten_error
+from assistant.engine.batcher import Batcher, Row
+from assistant.engine.limits import EngineLimits, find_cache_bytes
+from assistant.engine.loaded_releases import BARE, LoadedReleases
+from assistant.engine.meter import Meter
+from assistant.engine.prefix_cache import PrefixCache
 from assistant.engine.rendering import hash_template, render_prompt
-from assistant.engine.reply import FinishReason, Reply, Sampling
+from assistant.engine.reply import Reply, Sampling
+from assistant.engine.sampling import make_chooser
+from assistant.engine.self_check import check_batching
+from assistant.engine.text_stream import TextStream
 from assistant.errors import (
     AdapterRefusedError,
     AssistantClosedError,
@@ -31,6 +36,7 @@ from assistant.errors import (
     GenerationError,
     NoMemoryError,
     NothingServedError,
+    QueueFullError,
     ReleaseMismatchError,
     ReleaseNotLoadedError,
 )
@@ -38,7 +44,7 @@ from assistant.prompt import Message, build_messages
 
 _PROBE = build_messages(None, [], "Hello")
 _PROBE_TOKENS = 4
-_KEPT_RELEASES = 4  # that stay loaded beside the live one, for replies whose prompt was built for one of them
+_NO_VERSION = -1  # of a probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,46 +71,52 @@ def make_bare_release(base: BaseModel, version: int = 0) -> ServedRelease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What the engine does: the live release (None before the first swap), all that are loaded, replies waiting or being written."""
+    """What the engine does: the live release (None before the first swap), all that are at hand, and how busy it is.
+
+    `rows` of `max_rows` are being written, `waiting` more replies wait; `tokens_a_second` over the last ten seconds; `first_token_ms`
+    is the median of the last hundred replies, None before the first; `swaps` so far.
+    """
 
     version: int | None
     loaded: tuple[int, ...]
-    replies: int
-
-
-@dataclass(slots=True)
-class _Job:
-    """A reply to write, the prompt's ids, and the adapter that it is bound to."""
-
-    reply: Reply
-    ids: list[int]
-    adapter: FittedAdapter
-
-
-@dataclass(slots=True)
-class _Load:
-    """A release to load, and its verified adapter, None for the bare base; the future is done once it is live."""
-
-    release: ServedRelease
-    adapter: Adapter | None
-    done: "Future[None]" = field(default_factory=Future)
+    rows: int
+    max_rows: int
+    waiting: int
+    tokens_a_second: float
+    first_token_ms: float | None
+    swaps: int
 
 
 class LiveAssistant:
-    """Serves one base and, of its releases, the live one and some before it. Close it, or use it as a context manager."""
+    """Serves one base and its releases. Close it, or use it as a context manager."""
 
-    def __init__(self, base: BaseModel) -> None:
-        """Serve releases of a base; there is none until one is swapped in."""
-        self.base = base
-        self._live: int | None = None
-        self._loaded: dict[int, FittedAdapter] = {}  # the oldest first
+    def __init__(self, base: BaseModel, limits: EngineLimits | None = None) -> None:
+        """Serve releases of a base; there is none until one is swapped in.
+
+        Raises:
+            BaseUnsupportedError: several replies of this base cannot be written at once.
+            NoMemoryError, GenerationError: the base fails on a first trial.
+        """
+        self.base, self.limits = base, limits or EngineLimits()
+        self._slots = AdapterSlots(base.model, self.limits.slots)
+        self._releases = LoadedReleases(self.limits.slots)
+        self._known: dict[int, ServedRelease] = {}
         self._replies: dict[int, Reply] = {}
-        self._lock = Lock()  # over the three above
+        self._changed = Condition()  # over the three above, and told of whenever a reply ends
+        self._loading = Lock()  # one adapter is loaded at a time
         self._numbers = itertools.count(1)
-        self._jobs: SimpleQueue[_Job | _Load | None] = SimpleQueue()
+        self._meter = Meter()
+        self._inbox: SimpleQueue[Callable[[Batcher], None] | None] = SimpleQueue()
         self._closed = False
-        self._thread = Thread(target=self._work, name="engine", daemon=True)
+        ready: Future[None] = Future()
+        self._thread = Thread(target=self._work, args=[ready], name="engine", daemon=True)
         self._thread.start()
+        try:
+            ready.result()
+        except Exception as error:
+            self._thread.join()
+            self._slots.close()
+            raise _explain(error, None, base) from error
 
     def __enter__(self) -> "LiveAssistant":
         """Return the assistant itself."""
@@ -116,46 +128,56 @@ class LiveAssistant:
 
     def close(self) -> None:
         """End all replies and the thread; does nothing the second time."""
-        with self._lock:
+        with self._changed:
             if self._closed:
                 return
             self._closed = True
-            for reply in self._replies.values():
-                reply.cancel()
-            self._jobs.put(None)
+            self._inbox.put(None)
+            self._changed.notify_all()
         self._thread.join()
+        self._slots.close()
 
     def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, version: int | None = None, deadline_s: float | None = None
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        version: int | None = None,
+        stop: Sequence[str] = (),
+        deadline_s: float | None = None,
     ) -> Reply:
-        """Ask for a reply, by the live release or by another loaded one; returns at once.
+        """Ask for a reply, by the live release or by another known one; returns at once, or once that one's adapter is loaded again.
+
+        The reply ends before the first of the `stop` texts.
 
         Raises:
             ContextFullError: the prompt leaves no room for a reply.
             TemplateRefusedError: the chat template cannot show these messages.
             NothingServedError: no release has been swapped in yet.
-            ReleaseNotLoadedError: that version is not loaded.
+            ReleaseNotLoadedError: no release of that version has been swapped in or loaded.
+            QueueFullError: too many replies wait already; says when to try again.
+            AdapterCorruptError, AdapterRefusedError, AdapterUnreadableError, NoMemoryError: the adapter cannot be loaded again.
             AssistantClosedError: the assistant has been closed.
         """
         ids = render_prompt(self.base.tokenizer, messages)
         if len(ids) >= self.base.context_tokens:
             raise ContextFullError(self.base.context_tokens, len(ids))
-        with self._lock:
-            if self._closed:
-                raise AssistantClosedError
-            if self._live is None:
-                raise NothingServedError
-            chosen = self._live if version is None else version
-            if chosen not in self._loaded:
-                raise ReleaseNotLoadedError(chosen, sorted(self._loaded))
+        with self._changed:
+            chosen = self._choose_version(version)
+        slot = self._pin(chosen)
+        with self._changed:
             reply = Reply(next(self._numbers), chosen, sampling, len(ids), deadline_s)
+            try:
+                self._submit(self._make_row(reply, ids, slot, stop))
+            except AssistantClosedError:
+                self._releases.unpin(chosen)
+                raise
             self._replies[reply.id] = reply
-            self._jobs.put(_Job(reply, ids, self._loaded[chosen]))
         return reply
 
     def cancel(self, reply_id: int) -> None:
         """End a reply; one that has ended already is left alone."""
-        with self._lock:
+        with self._changed:
             reply = self._replies.get(reply_id)
         if reply is not None:
             reply.cancel()
@@ -164,7 +186,7 @@ class LiveAssistant:
         """Make a release the live one for all replies asked for from now on; return how long it took, in milliseconds.
 
         It must be of the loaded base, its files are read once and verified, and it must answer a probe with what was read; a refused
-        release leaves the old one serving.
+        release leaves the old one serving. Replies under way go on as they began.
 
         Raises:
             ReleaseMismatchError, AdapterCorruptError, AdapterRefusedError: it cannot be served.
@@ -173,28 +195,75 @@ class LiveAssistant:
             AssistantClosedError: the assistant has been closed.
         """
         started = time.perf_counter()
-        load = _Load(release, self._verify(release))
-        with self._lock:
-            if self._closed:
-                raise AssistantClosedError
-            self._jobs.put(load)
-        load.done.result()
+        with self._loading:
+            self._load(release)
+            with self._changed:
+                self._releases.publish(release.version)
+                self._meter.count_swap()
         return (time.perf_counter() - started) * 1000
 
-    def status(self) -> Status:
-        """Say what is live, what is loaded, and how many replies are waiting or being written."""
-        with self._lock:
-            return Status(version=self._live, loaded=tuple(sorted(self._loaded)), replies=len(self._replies))
+    def load(self, release: ServedRelease) -> None:
+        """Have a release at hand, so that replies can be asked of it by its version; which one is live stays as it is.
 
-    def _work(self) -> None:
-        """Do one job after the other; the only code that touches the model."""
-        while (job := self._jobs.get()) is not None:
-            if isinstance(job, _Load):
-                self._load(job)
-            else:
-                self._write(job)
-        for reply in list(self._replies.values()):  # asked for before the end and not begun
-            reply.end(FinishReason.FAILED, 0, AssistantClosedError())
+        Raises:
+            as `swap_to`.
+        """
+        with self._loading:
+            self._load(release)
+
+    def status(self) -> Status:
+        """Say what is live, what is at hand, and how busy the engine is."""
+        with self._changed:
+            rows, waiting = self._batcher.counts
+            return Status(
+                version=self._releases.live,
+                loaded=self._releases.versions,
+                rows=rows,
+                max_rows=self.limits.rows,
+                waiting=waiting,
+                tokens_a_second=self._meter.tokens_a_second(),
+                first_token_ms=self._meter.first_token_ms(),
+                swaps=self._meter.swaps,
+            )
+
+    def _choose_version(self, version: int | None) -> int:
+        """Return the version that a reply is asked of, if one can be asked for now."""
+        if self._closed:
+            raise AssistantClosedError
+        if self._releases.live is None:
+            raise NothingServedError
+        chosen = self._releases.live if version is None else version
+        if chosen not in self._known:
+            raise ReleaseNotLoadedError(chosen, sorted(self._known))
+        if len(self._replies) >= self.limits.rows + self.limits.waiting:
+            raise QueueFullError(len(self._replies), self._meter.estimate_wait_s(len(self._replies), self.limits.rows))
+        return chosen
+
+    def _pin(self, version: int) -> int | None:
+        """Return the slot of a version and keep it there; where its adapter had to give way, it is loaded again."""
+        with self._changed:
+            if self._releases.has(version):
+                return self._releases.pin(version)
+        with self._loading:
+            self._load(self._known[version])
+            with self._changed:
+                return self._releases.pin(version)
+
+    def _load(self, release: ServedRelease) -> None:
+        with self._changed:
+            if self._known.get(release.version) == release and self._releases.has(release.version):
+                return  # what lies in its slot is what was verified
+        adapter = self._verify(release)
+        slot = self._fill_slot(adapter)
+        try:
+            self._probe(slot, release.adapter)
+        except Exception:
+            with self._changed:
+                self._releases.give_back(slot)
+            raise
+        with self._changed:
+            self._known[release.version] = release
+            self._releases.put(release.version, slot)
 
     def _verify(self, release: ServedRelease) -> Adapter | None:
         """Compare all that identifies a release with what is there, and return its adapter as it was read."""
@@ -210,6 +279,8 @@ class LiveAssistant:
         found_hash = None if adapter is None else adapter.hash
         if release.adapter_hash != found_hash:
             raise ReleaseMismatchError(release.version, "adapter", release.adapter_hash, found_hash)
+        if adapter is not None:
+            self._slots.check(adapter)
         return adapter
 
     def _read_adapter(self, folder: Path) -> Adapter:
@@ -218,123 +289,145 @@ class LiveAssistant:
         except (MemoryError, RuntimeError) as error:  # torch's classes for exhausted memory are RuntimeErrors
             raise _explain(error, folder, self.base) from error
 
-    def _load(self, load: _Load) -> None:
+    def _fill_slot(self, adapter: Adapter | None) -> int | None:
+        """Write an adapter into a slot that no reply uses; where all are in use, wait for the first to end."""
+        if adapter is None:
+            return BARE
+        with self._changed:
+            while (slot := self._releases.take_slot()) is None:
+                if self._closed:
+                    raise AssistantClosedError
+                self._changed.wait()
         try:
-            fitted = [] if load.adapter is None else fit_adapter(self.base.model, load.adapter)
-            self._try_out(fitted, load.release.adapter)
-        except Exception as error:  # noqa: BLE001  the thread's outermost frame: whoever asked for the swap raises it
-            load.done.set_exception(_explain(error, load.release.adapter, self.base))
-            return
-        with self._lock:
-            self._live = load.release.version
-            self._loaded.pop(self._live, None)
-            for old in list(self._loaded)[:-_KEPT_RELEASES]:
-                del self._loaded[old]
-            self._loaded[self._live] = fitted
-        load.done.set_result(None)
+            if not self._slots.has_room_for(adapter):
+                self._run_in_engine(lambda: self._slots.make_room(adapter))
+            started = time.perf_counter()
+            self._slots.write(slot, adapter)
+            self._meter.note_write(time.perf_counter() - started)
+        except Exception as error:
+            with self._changed:
+                self._releases.give_back(slot)
+            raise _explain(error, adapter.folder, self.base) from error
+        return slot
 
-    def _try_out(self, adapter: FittedAdapter, folder: Path | None) -> None:
-        """Probe an adapter; where the base alone fails, too, it is not the adapter's fault.
+    def _probe(self, slot: int | None, folder: Path | None) -> None:
+        """Have an adapter say a few tokens, all of them from finite numbers; where the base alone fails, too, it is not its fault.
 
         Raises:
+            AdapterRefusedError: the adapter fails, and the base alone does not.
             GenerationError: the base fails.
         """
+        failure = self._try_out(slot)
+        if failure is None:
+            return
+        if folder is not None and (bare := self._try_out(BARE)) is not None:
+            raise _explain(bare, None, self.base) from bare
+        raise _explain(failure, folder, self.base) from failure
+
+    def _try_out(self, slot: int | None) -> Exception | None:
+        ids = render_prompt(self.base.tokenizer, _PROBE)
+        row = self._make_row(Reply(0, _NO_VERSION, Sampling(max_tokens=_PROBE_TOKENS), len(ids), None), ids, slot)
+        with self._changed:
+            self._submit(row, first=True)
+        with suppress(AssistantError):
+            for _ in row.reply:
+                pass
+        return row.failure
+
+    def _make_row(self, reply: Reply, ids: list[int], slot: int | None, stop: Sequence[str] = ()) -> Row:
+        return Row(
+            reply=reply,
+            end=min(len(ids) + reply.sampling.max_tokens, self.base.context_tokens),
+            ids=ids,
+            slot=slot,
+            text=TextStream(self._decode, stop),
+            chooser=make_chooser(reply.sampling),
+            is_kept=reply.version != _NO_VERSION and self.limits.prefix_mb > 0,
+        )
+
+    def _decode(self, ids: list[int]) -> str:
+        text: str = getattr(self.base.tokenizer, "backend_tokenizer", self.base.tokenizer).decode(ids, skip_special_tokens=True)
+        return text
+
+    def _submit(self, row: Row, *, first: bool = False) -> None:
+        """Give a row to the engine; under `_changed`, so that none comes behind the end."""
+        if self._closed:
+            raise AssistantClosedError
+        self._inbox.put(lambda batcher: batcher.add(row, first=first))
+
+    def _run_in_engine(self, task: Callable[[], None]) -> None:
+        """Run something between two steps of the engine, and wait for it."""
+        done: Future[None] = Future()
+
+        def run(_: Batcher) -> None:
+            try:
+                task()
+            except Exception as error:  # noqa: BLE001  whoever waits raises it
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        with self._changed:
+            if self._closed:
+                raise AssistantClosedError
+            self._inbox.put(run)
+        done.result()
+
+    def _work(self, ready: "Future[None]") -> None:
+        """Write all replies, step by step; the only code that runs the model."""
         try:
-            self._probe(adapter)
-        except Exception:
-            if folder is not None:
-                self._probe_base()
-            raise
+            self._batcher = self._make_batcher()
+        except Exception as error:  # noqa: BLE001  the thread's outermost frame: the constructor raises it
+            ready.set_exception(error)
+            return
+        ready.set_result(None)
+        batcher = self._batcher
+        while self._take_in(batcher):
+            try:
+                self._meter.count_tokens(batcher.step())
+            except Exception as error:  # noqa: BLE001  whatever it was, the next replies are to be written
+                batcher.end_all(error)
 
-    def _probe_base(self) -> None:
-        try:
-            self._probe([])
-        except Exception as error:
-            raise _explain(error, None, self.base) from error
+    def _make_batcher(self) -> Batcher:
+        prefixes = PrefixCache(self.limits.prefix_mb * 1_000_000)
+        max_bytes = find_cache_bytes(self.base.device) if self.limits.cache_mb is None else self.limits.cache_mb * 1_000_000
+        batcher = Batcher(
+            self.base,
+            self._slots,
+            prefixes,
+            max_rows=self.limits.rows,
+            max_cache_bytes=max_bytes,
+            on_end=self._let_go,
+            explain=lambda error: _explain(error, None, self.base),
+        )
+        check_batching(self.base, batcher)
+        return batcher
 
-    def _probe(self, adapter: FittedAdapter) -> None:
-        """Have an adapter say a few tokens, all of them from finite numbers."""
-        ids = torch.tensor([render_prompt(self.base.tokenizer, _PROBE)], device=self.base.device)
-        with apply_adapter(adapter), torch.inference_mode():
-            for _ in range(_PROBE_TOKENS):
-                logits = self.base.model(input_ids=ids, logits_to_keep=1).logits
-                if not torch.isfinite(logits).all():
-                    raise FloatingPointError("the numbers of its probe reply are not finite")
-                ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
+    def _take_in(self, batcher: Batcher) -> bool:
+        """Take in what was asked for; wait for it where there is nothing to do. False once all is over."""
+        with suppress(Empty):
+            while True:
+                told = self._inbox.get(block=not (batcher.has_work or self._closed))
+                if told is not None:
+                    told(batcher)
+                if self._closed:
+                    with self._changed:
+                        for reply in self._replies.values():
+                            reply.cancel()
+        return batcher.has_work or not self._closed
 
-    def _write(self, job: _Job) -> None:
-        """Write one reply from its first token to its last."""
-        reply, counted = job.reply, _Counter(job.reply)
-        try:
-            finish = reply.why_stop()
-            if finish is None:
-                with apply_adapter(job.adapter):
-                    finish = self._generate(job, counted)
-            reply.end(finish, counted.tokens)
-        except Exception as error:  # noqa: BLE001  the thread's outermost frame: the reader raises it
-            reply.end(FinishReason.FAILED, counted.tokens, _explain(error, None, self.base))
-        finally:
-            with self._lock:
-                del self._replies[reply.id]
-
-    def _generate(self, job: _Job, counted: "_Counter") -> FinishReason:
-        prompt = torch.tensor([job.ids], device=self.base.device)  # (1, length)
-        room = min(job.reply.sampling.max_tokens, self.base.context_tokens - len(job.ids))
-        streamer = _Pieces(self.base.tokenizer, job.reply)
-        model: Any = self.base.model
-        if job.reply.sampling.temperature > 0:
-            torch.manual_seed(job.reply.sampling.seed)
-        with torch.inference_mode():
-            out = model.generate(
-                input_ids=prompt,
-                attention_mask=torch.ones_like(prompt),
-                max_new_tokens=room,
-                pad_token_id=self.base.tokenizer.pad_token_id,
-                streamer=streamer,
-                stopping_criteria=[counted],
-                **_choose(job.reply.sampling),
-            )
-        if counted.stopped is not None:
-            return counted.stopped
-        ends = self.base.model.generation_config.eos_token_id
-        is_ended = int(out[0, -1]) in (ends if isinstance(ends, list) else [ends])
-        return FinishReason.COMPLETE if is_ended else FinishReason.LENGTH
+    def _let_go(self, row: Row) -> None:
+        """Forget a reply that ends, and let its release's slot go."""
+        if row.reply.version == _NO_VERSION:
+            return
+        with self._changed:
+            del self._replies[row.reply.id]
+            self._meter.note_reply(row.reply.first_token_ms, row.reply.elapsed_ms)
+            self._releases.unpin(row.reply.version)
+            self._changed.notify_all()
 
 
-class _Counter(StoppingCriteria):
-    """Counts tokens, and stops where the reply is cancelled or late."""
-
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-        self.tokens = 0
-        self.stopped: FinishReason | None = None
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        self.tokens += 1
-        self.stopped = self._reply.why_stop()
-        return torch.full((input_ids.shape[0],), self.stopped is not None, device=input_ids.device)
-
-
-class _Pieces(TextStreamer):
-    """Hands finished text to a reply; what may still change with the next token is held back."""
-
-    def __init__(self, tokenizer: Any, reply: Reply) -> None:
-        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
-        self._reply = reply
-
-    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        if text:
-            self._reply.put(text)
-
-
-def _choose(sampling: Sampling) -> dict[str, Any]:
-    """Return generate's arguments for a way of sampling."""
-    if sampling.temperature <= 0:
-        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    return {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-
-
-def _explain(error: Exception, folder: Path | None, base: BaseModel) -> AssistantError:
+def _explain(error: BaseException, folder: Path | None, base: BaseModel) -> AssistantError:
     if isinstance(error, AssistantError):
         return error
     if is_out_of_memory(error):

@@ -15,10 +15,16 @@ from assistant.errors import AssistantError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen; temperature 0 takes the likeliest. `max_tokens` bounds the reply."""
+    """How the next token is chosen; temperature 0 takes the likeliest. `max_tokens` bounds the reply.
+
+    Of the likeliest tokens `top_k` are drawn from (0: all), and of these as many as have `top_p` of the chances together. A
+    `repetition_penalty` over 1 makes what was said already less likely.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
     max_tokens: int = 256
     seed: int = 0
 
@@ -58,7 +64,7 @@ class Reply(Iterator[str]):
         self._cancelled = Event()
         self._asked_at = time.monotonic()
         self._deadline = None if deadline_s is None else self._asked_at + deadline_s
-        self._first_token_ms: int | None = None
+        self.first_token_ms: int | None = None
 
     def __next__(self) -> str:
         """Return the next piece of text.
@@ -81,8 +87,8 @@ class Reply(Iterator[str]):
 
     def put(self, piece: str) -> None:
         """Add a piece; called by the engine."""
-        if self._first_token_ms is None:
-            self._first_token_ms = self._elapsed_ms()
+        if self.first_token_ms is None:
+            self.first_token_ms = self.elapsed_ms
         self._pieces.put(piece)
 
     def end(self, finish: FinishReason, reply_tokens: int, error: AssistantError | None = None) -> None:
@@ -92,8 +98,8 @@ class Reply(Iterator[str]):
             finish=finish,
             prompt_tokens=self.prompt_tokens,
             reply_tokens=reply_tokens,
-            first_token_ms=self._first_token_ms,
-            latency_ms=self._elapsed_ms(),
+            first_token_ms=self.first_token_ms,
+            latency_ms=self.elapsed_ms,
         )
         self._pieces.put(None)
 
@@ -103,5 +109,7 @@ class Reply(Iterator[str]):
             return FinishReason.CANCELLED
         return FinishReason.DEADLINE if self._deadline is not None and time.monotonic() > self._deadline else None
 
-    def _elapsed_ms(self) -> int:
+    @property
+    def elapsed_ms(self) -> int:
+        """How long ago it was asked for."""
         return round((time.monotonic() - self._asked_at) * 1000)

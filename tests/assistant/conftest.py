@@ -27,8 +27,16 @@ def make_adapter() -> Callable[..., Path]:
 
     from assistant.engine.adapter_files import CARD, Lineage, write_adapter
 
-    def make(folder: Path, base: BaseModel, *, seed: int, scale: float = 0.5) -> Path:
-        config = LoraConfig(r=2, target_modules=["q_proj", "v_proj", "down_proj"])
+    def make(
+        folder: Path,
+        base: BaseModel,
+        *,
+        seed: int,
+        scale: float = 0.5,
+        rank: int = 2,
+        layers: tuple[str, ...] = ("q_proj", "v_proj", "down_proj"),
+    ) -> Path:
+        config = LoraConfig(r=rank, target_modules=list(layers))
         model = get_peft_model(AutoModelForCausalLM.from_pretrained(base.name), config)
         torch.manual_seed(seed)
         for name, value in model.named_parameters():

@@ -76,11 +76,11 @@ def test_an_answer_that_is_closed_before_its_end_is_logged_as_stopped(db: Databa
 def test_a_failed_reply_is_logged_with_its_sentence_and_is_no_history(
     db: Database, live: LiveAssistant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(**_: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("no luck")
 
     with monkeypatch.context() as patch:
-        patch.setattr(live.base.model, "generate", fail)
+        patch.setattr(live.base.model.lm_head, "forward", fail)
         with pytest.raises(GenerationError):
             "".join(ask(db, live, "hi"))
     (turn,) = conversations.list_turns(db.read(), TALK)

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from assistant.engine.adapter_files import MANIFEST, WEIGHTS, Adapter, verify_adapter
+from assistant.engine.adapter_slots import AdapterSlots
 from assistant.engine.base_model import BaseModel, load_base_model
 from assistant.engine.live import LiveAssistant, ServedRelease, make_bare_release
 from assistant.engine.rendering import count_prompt_tokens
@@ -153,7 +154,7 @@ def test_a_refused_release_leaves_the_old_one_serving(live: LiveAssistant, make_
     with pytest.raises(AdapterCorruptError):
         live.swap_to(release(live.base, 1, cut))
     endless = make_adapter(tmp_path / "endless", live.base, seed=1, scale=1e30)
-    with pytest.raises(AdapterRefusedError, match="the numbers of its probe reply are not finite"):
+    with pytest.raises(AdapterRefusedError, match="its numbers are not finite"):
         live.swap_to(release(live.base, 2, endless))
     assert read(live.stream(HI, SHORT)) == before
     assert live.status().loaded == (0,)
@@ -224,16 +225,15 @@ def test_a_first_adapter_that_fits_other_layers_is_refused_and_the_base_stays_as
 
 
 @pytest.mark.parametrize(
-    ("layer", "method", "error", "expected"),
+    ("method", "error", "expected"),
     [
-        ("model.layers.1.mlp.down_proj", "register_forward_hook", torch.OutOfMemoryError("CUDA out of memory."), NoMemoryError),
-        ("model.layers.1.mlp.down_proj", "register_forward_hook", RuntimeError("no luck"), AdapterRefusedError),
-        ("lm_head", "forward", torch.OutOfMemoryError("CUDA out of memory."), NoMemoryError),
-        ("lm_head", "forward", RuntimeError("no luck"), GenerationError),  # the base fails alone, too: not the adapter's fault
+        ("write", torch.OutOfMemoryError("CUDA out of memory."), NoMemoryError),
+        ("make_room", RuntimeError("no luck"), AdapterRefusedError),
+        ("forward", torch.OutOfMemoryError("CUDA out of memory."), NoMemoryError),
+        ("forward", RuntimeError("no luck"), GenerationError),  # the base fails alone, too: not the adapter's fault
     ],
 )
 def test_a_first_adapter_that_fails_half_way_leaves_the_base_as_it_was(
-    layer: str,
     method: str,
     error: Exception,
     expected: type[Exception],
@@ -249,7 +249,7 @@ def test_a_first_adapter_that_fails_half_way_leaves_the_base_as_it_was(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(live.base.model.get_submodule(layer), method, fail)
+        patch.setattr(live.base.model.lm_head if method == "forward" else AdapterSlots, method, fail)
         with pytest.raises(expected):
             live.swap_to(one)
     assert list(live.base.model.modules()) == modules
@@ -288,20 +288,23 @@ def test_files_that_do_not_fit_into_memory_are_a_sentence(
         live.swap_to(release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1)))
 
 
-def test_a_base_that_fails_on_its_probe_is_not_served(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_whose_numbers_are_not_finite_is_not_served(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base.model.lm_head, "forward", lambda hidden: hidden @ torch.full((64, 8), torch.nan, dtype=hidden.dtype))
-    with LiveAssistant(base) as live:
-        with pytest.raises(GenerationError, match="the numbers of its probe reply are not finite"):
-            live.swap_to(make_bare_release(base))
-        assert live.status().version is None
+    with pytest.raises(GenerationError, match="its numbers are not finite"):
+        LiveAssistant(base)
 
 
-def test_old_releases_are_let_go_and_the_live_one_and_four_before_it_stay(
+def test_as_many_adapters_as_there_are_slots_stay_and_an_older_one_is_loaded_again_when_it_is_asked_for(
     live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path
 ) -> None:
+    said = ""
     for version in range(1, 9):
         live.swap_to(release(live.base, version, make_adapter(tmp_path / str(version), live.base, seed=version)))
-    assert live.status().loaded == (4, 5, 6, 7, 8)
+        said = read(live.stream(HI, SHORT)) if version == 1 else said
+    assert live.status().loaded == (0, 3, 4, 5, 6, 7, 8)  # the bare base takes no slot
+    assert read(live.stream(HI, SHORT, version=1)) == said
+    assert live.status().loaded == (0, 1, 4, 5, 6, 7, 8)
+    assert live.status().version == 8
 
 
 @pytest.mark.parametrize(
@@ -314,11 +317,11 @@ def test_old_releases_are_let_go_and_the_live_one_and_four_before_it_stay(
 def test_a_failure_in_the_middle_of_a_reply_is_a_sentence_and_the_next_reply_is_written(
     error: Exception, expected: type[Exception], sentence: str, live: LiveAssistant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(**_: object) -> None:
+    def fail(*_: object) -> None:
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(live.base.model, "generate", fail)
+        patch.setattr(live.base.model.lm_head, "forward", fail)
         reply = live.stream(HI, SHORT)
         with pytest.raises(expected, match=sentence):
             read(reply)

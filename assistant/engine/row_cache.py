@@ -1,0 +1,85 @@
+"""The keys and values of all rows of a batch; each row is written where it stands, however many others come and go."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from transformers import Cache
+
+# The keys and values of a row's first tokens, a pair for each layer: (heads, length, width).
+Stretch: TypeAlias = Sequence[tuple[Tensor, Tensor]]
+_LENGTH_STEP = 64
+
+
+class RowCache(Cache):
+    """A transformers cache whose rows are at positions of their own. One column more than `length` takes what padding writes."""
+
+    def __init__(self) -> None:
+        super().__init__(layers=[])
+        self.rows, self.length = 0, 0
+        self._stores: list[tuple[Tensor, Tensor]] = []  # of each layer (rows, heads, length + 1, width)
+        self._range, self._places, self._index = slice(0, 0), torch.empty(0), torch.empty(0)
+        self._visible = 0
+
+    @property
+    def bytes_a_token(self) -> int:
+        """How much memory one token of one row takes, once the base has written any."""
+        return sum(store[:1, :, :1].numel() * store.element_size() for pair in self._stores for store in pair)
+
+    def fit(self, rows: int, length: int, *, keep: int) -> None:
+        """Make room for so many rows of so many tokens; the first `keep` rows stay."""
+        if keep == 0 and self.length > 2 * length:  # nobody needs what a long conversation needed
+            self._stores, self.rows, self.length = [], 0, 0
+        if rows <= self.rows and length <= self.length:
+            return
+        self.rows = max(self.rows, 1 << (rows - 1).bit_length())
+        self.length = max(self.length, -(-length // _LENGTH_STEP) * _LENGTH_STEP)
+        self._stores = [(self._grow(keys, keep), self._grow(values, keep)) for keys, values in self._stores]
+
+    def look_at(self, rows: slice, places: Tensor, visible: int) -> None:
+        """Say where the next forward pass writes: rows of the cache, the places of their tokens (rows, tokens), and how much it sees."""
+        self._range, self._places, self._visible = rows, places, visible
+        self._index = torch.arange(rows.start, rows.stop, device=places.device)[:, None]
+
+    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Write a layer's new keys and values, (rows, heads, tokens, width); return all that the rows can see."""
+        while len(self._stores) <= layer_idx:
+            self._stores.append((self._make(key_states), self._make(value_states)))
+        keys, values = self._stores[layer_idx]
+        keys[self._index, :, self._places] = key_states.transpose(1, 2)
+        values[self._index, :, self._places] = value_states.transpose(1, 2)
+        return keys[self._range, :, : self._visible], values[self._range, :, : self._visible]
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy a row's first tokens to another place."""
+        for pair in self._stores:
+            for store in pair:
+                store[target, :, :length] = store[source, :, :length]
+
+    def swap(self, one: int, other: int, length: int) -> None:
+        """Exchange the first tokens of two rows."""
+        for pair in self._stores:
+            for store in pair:
+                store[[one, other], :, :length] = store[[other, one], :, :length]
+
+    def read(self, row: int, length: int) -> Stretch:
+        """Return a copy of a row's first tokens."""
+        return [(keys[row, :, :length].clone(), values[row, :, :length].clone()) for keys, values in self._stores]
+
+    def write(self, row: int, stretch: Stretch, length: int) -> None:
+        """Begin a row with the first tokens of a copy."""
+        if not self._stores:
+            self._stores = [(self._make(keys[None]), self._make(values[None])) for keys, values in stretch]
+        for pair, copied in zip(self._stores, stretch, strict=True):
+            for store, states in zip(pair, copied, strict=True):
+                store[row, :, :length] = states[:, :length]
+
+    def _make(self, states: Tensor) -> Tensor:
+        # Zeros, not whatever lies there: a key that may not be seen is multiplied all the same, and nothing times NaN is NaN.
+        return states.new_zeros((self.rows, states.shape[1], self.length + 1, states.shape[3]))
+
+    def _grow(self, store: Tensor, keep: int) -> Tensor:
+        grown = self._make(store)
+        grown[:keep, :, : store.shape[2] - 1] = store[:keep, :, :-1]
+        return grown
