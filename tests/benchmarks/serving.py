@@ -1,0 +1,378 @@
+"""Serving many people at once against transformers and peft: `python -m tests.benchmarks.serving --json` prints one JSON object last.
+
+Each side answers the same prompts (no common beginning) with the same adapter, 64 tokens each that nothing ends early. All sides stand in
+one process with a copy of the model each, and take turns within a trial, so noise of the machine meets all; intervals are of the trials'
+paired ratios. What is said is compared, so that nobody wins by doing less.
+"""
+
+import gc
+import json
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from assistant.libraries import prepare_libraries
+
+TOKENS = 64
+RANK = 16
+_T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
+app = typer.Typer(add_completion=False)
+_console = Console(stderr=True, width=140)
+
+
+@dataclass(slots=True)
+class Answers:
+    """What a side took for some prompts: seconds in all, seconds to each first token, and the tokens it said."""
+
+    seconds: float
+    first_s: list[float]
+    said: list[list[int]]
+
+
+Side = Callable[[list[list[int]]], Answers]
+
+
+@dataclass(slots=True)
+class Cell:
+    """The trials of one model, number of people and length of prompt."""
+
+    model: str
+    people: int
+    context: int
+    trials: dict[str, list[Answers]] = field(default_factory=dict)
+
+    def rate(self, side: str) -> float:
+        """Return a side's median tokens a second."""
+        return statistics.median(self.people * TOKENS / one.seconds for one in self.trials[side])
+
+    def ratio(self, side: str, other: str) -> tuple[float, float, float]:
+        """Return how many times as quick a side is, and the 95 % interval of the trials' paired ratios."""
+        logs = [math.log(b.seconds / a.seconds) for a, b in zip(self.trials[side], self.trials[other], strict=True)]
+        mean = statistics.fmean(logs)
+        half = _T_95[len(logs)] * statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else math.inf
+        return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
+
+    def agreement(self, side: str, other: str) -> float:
+        """Return which share of the tokens two sides say alike up to where each pair of replies first differs."""
+        pairs = [pair for a, b in zip(self.trials[side], self.trials[other], strict=True) for pair in zip(a.said, b.said, strict=True)]
+        same = [next((place for place in range(TOKENS) if one[place] != two[place]), TOKENS) for one, two in pairs]
+        return statistics.fmean(same) / TOKENS
+
+
+@app.command()
+def compare(
+    trials: Annotated[int, typer.Option(min=2, max=10, help="Trials of each cell.")] = 5,
+    people: Annotated[str, typer.Option(help="How many ask at once.")] = "1,4,16",
+    contexts: Annotated[str, typer.Option(help="Tokens of a prompt.")] = "64,512",
+    models: Annotated[str, typer.Option(help="Of bundled and large.")] = "bundled,large",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object last.")] = False,
+) -> None:
+    """Compare on the bundled base and on a random Llama of about 100 M parameters."""
+    prepare_libraries()
+    from assistant.settings import BUNDLED_BASE
+    from tests.benchmarks.training import build_large
+
+    cells: list[Cell] = []
+    found: dict[str, Any] = {"tokens": TOKENS, "trials": trials}
+    with tempfile.TemporaryDirectory() as folder:
+        for model in models.split(","):
+            base = BUNDLED_BASE if model == "bundled" else build_large(Path(folder) / "large", BUNDLED_BASE)
+            with Sides(base, Path(folder) / f"{model}_adapters") as sides:
+                for context in map(int, contexts.split(",")):
+                    for count in map(int, people.split(",")):
+                        cells.append(_race(Cell(model, count, context), sides.all, sides.draw_prompts, trials))
+                        _show(cells[-1])
+                found[f"{model}_mixed_adapters_ratio"] = _race_mixed(sides, trials)
+    found |= _summarise(cells)
+    if as_json:
+        print(json.dumps(found))
+
+
+class Sides:
+    """All sides, each with its own copy of a model and the same adapter."""
+
+    def __init__(self, base: Path, folder: Path) -> None:
+        from peft import PeftModel
+
+        from assistant.engine.base_model import load_base_model
+        from assistant.engine.limits import EngineLimits
+        from assistant.engine.live import LiveAssistant, make_bare_release
+
+        self.adapters = [_make_adapter(base, folder / str(seed), seed) for seed in (1, 2)]
+        self._rng = Random(7)
+        ours = load_base_model(base)
+        ours.model.generation_config.eos_token_id = [-1]
+        self.vocabulary = min(ours.model.config.vocab_size, len(ours.tokenizer))
+        self.live = LiveAssistant(ours, EngineLimits(prefix_mb=0))
+        self.live.swap_to(make_bare_release(ours))
+        for version, adapter in enumerate(self.adapters, start=1):
+            self.live.swap_to(_describe(ours, version, adapter))
+        self.live.swap_to(_describe(ours, 1, self.adapters[0]))
+        loaded = load_base_model(base)
+        self.peer = PeftModel.from_pretrained(loaded.model, str(self.adapters[0]), adapter_name="one").eval()
+        self.peer.load_adapter(str(self.adapters[1]), adapter_name="two")
+        self.peer.set_adapter("one")
+        other = load_base_model(base)
+        self.paged = PeftModel.from_pretrained(other.model, str(self.adapters[0])).eval()
+        self.all: dict[str, Side] = {
+            "errata": self.ask_errata,
+            "one_by_one": self.ask_one_by_one,
+            "batched": self.ask_batched,
+            "continuous": self.ask_continuous,
+        }
+
+    def __enter__(self) -> "Sides":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.live.close()
+        gc.collect()
+
+    def draw_prompts(self, count: int, length: int) -> list[list[int]]:
+        """Draw prompts of random tokens."""
+        return [[self._rng.randrange(10, self.vocabulary) for _ in range(length)] for _ in range(count)]
+
+    def ask_errata(self, prompts: list[list[int]], versions: Sequence[int] | None = None) -> Answers:
+        from assistant.engine.reply import Reply, Sampling
+
+        started = time.perf_counter()
+        rows = []
+        with self.live._changed:
+            for number, ids in enumerate(prompts):
+                version = 1 if versions is None else versions[number]
+                reply = Reply(1_000_000 + number, version, Sampling(max_tokens=TOKENS), len(ids), None)
+                self.live._replies[reply.id] = reply
+                rows.append(self.live._make_row(reply, list(ids), self.live._releases.pin(version)))
+                self.live._submit(rows[-1])
+        for row in rows:
+            for _ in row.reply:
+                pass
+        seconds = time.perf_counter() - started
+        said = [row.ids[row.reply.prompt_tokens :] for row in rows]
+        return Answers(seconds, [(row.reply.first_token_ms or 0) / 1000 for row in rows], said)
+
+    def ask_one_by_one(self, prompts: list[list[int]]) -> Answers:
+        started = time.perf_counter()
+        first, said = [], []
+        for ids in prompts:
+            watch = _FirstToken()
+            said += self._generate([ids], streamer=watch)
+            first.append(watch.at - started)
+        return Answers(time.perf_counter() - started, first, said)
+
+    def ask_batched(self, prompts: list[list[int]]) -> Answers:
+        started = time.perf_counter()
+        said = self._generate(prompts)
+        seconds = time.perf_counter() - started
+        return Answers(seconds, [seconds] * len(prompts), said)
+
+    def ask_by_name(self, prompts: list[list[int]], names: list[str]) -> Answers:
+        started = time.perf_counter()
+        said = self._generate(prompts, adapter_names=names)
+        seconds = time.perf_counter() - started
+        return Answers(seconds, [seconds] * len(prompts), said)
+
+    def ask_continuous(self, prompts: list[list[int]]) -> Answers:
+        from transformers import GenerationConfig
+        from transformers.generation.configuration_utils import ContinuousBatchingConfig
+
+        settings = GenerationConfig(max_new_tokens=TOKENS, do_sample=False, eos_token_id=-1, pad_token_id=0)
+        longest = max(map(len, prompts)) + TOKENS
+        config = ContinuousBatchingConfig(
+            num_blocks=-(-longest // 32) * len(prompts) + 8, page_size=32, max_batch_tokens=1024, allow_block_sharing=False
+        )
+        model = self.paged.base_model.model
+        implementation = model.config._attn_implementation
+        manager = model.init_continuous_batching(settings, config)
+        manager.start()
+        try:
+            started = time.perf_counter()
+            names = manager.add_requests(prompts, max_new_tokens=TOKENS) or [f"req_{number}" for number in range(len(prompts))]
+            outputs: dict[str, Any] = {}
+            while len(outputs) < len(prompts):
+                result = manager.get_result(timeout=1)
+                if result is not None and result.is_finished():
+                    outputs[result.request_id] = result
+            seconds = time.perf_counter() - started
+        finally:
+            manager.stop(block=True)
+            manager.destroy()
+            model.set_attn_implementation(implementation)
+        said = [outputs[name].generated_tokens for name in names]
+        return Answers(seconds, [seconds] * len(prompts), said)
+
+    def _generate(self, prompts: list[list[int]], **more: Any) -> list[list[int]]:
+        import torch
+
+        ids = torch.tensor(prompts)
+        with torch.inference_mode():
+            out = self.peer.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=TOKENS,
+                do_sample=False,
+                eos_token_id=-1,
+                pad_token_id=0,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                **more,
+            )
+        said: list[list[int]] = out[:, ids.shape[1] :].tolist()
+        return said
+
+
+class _FirstToken:
+    """A streamer that notes when the first token came; the prompt comes before it."""
+
+    def __init__(self) -> None:
+        self.at, self._calls = 0.0, 0
+
+    def put(self, _: Any) -> None:
+        self._calls += 1
+        if self._calls == 2:
+            self.at = time.perf_counter()
+
+    def end(self) -> None:
+        pass
+
+
+def _race(cell: Cell, sides: dict[str, Side], draw: Callable[[int, int], list[list[int]]], trials: int) -> Cell:
+    """Let the sides take turns; the first round of each is not counted."""
+    for trial in range(-1, trials):
+        prompts = draw(cell.people, cell.context)
+        names = list(sides)
+        for name in names if trial % 2 else names[::-1]:
+            found = sides[name](prompts)
+            assert [len(said) for said in found.said] == [TOKENS] * cell.people, f"{name} did other work"
+            if trial >= 0:
+                cell.trials.setdefault(name, []).append(found)
+    return cell
+
+
+def _race_mixed(sides: Sides, trials: int) -> float:
+    """Sixteen people, every other one on another adapter; against peft's choice of an adapter by row."""
+    cell = Cell("mixed", 16, 64)
+    versions, names = [1, 2] * 8, ["one", "two"] * 8
+    mixed: dict[str, Side] = {
+        "errata": lambda prompts: sides.ask_errata(prompts, versions),
+        "adapter_names": lambda prompts: sides.ask_by_name(prompts, names),
+    }
+    _race(cell, mixed, sides.draw_prompts, trials)
+    _console.print(f"two adapters mixed: {cell.ratio('errata', 'adapter_names')[0]:.2f} times peft's adapter_names")
+    return round(cell.ratio("errata", "adapter_names")[0], 3)
+
+
+def _summarise(cells: Sequence[Cell]) -> dict[str, Any]:
+    rows, lower, ratios = [], [], []
+    for cell in cells:
+        peers = [side for side in cell.trials if side != "errata"]
+        best = max(peers, key=cell.rate)
+        ratio, low, high = cell.ratio("errata", best)
+        lower.append(low)
+        ratios.append(ratio)
+        rows.append(
+            {
+                "model": cell.model,
+                "people": cell.people,
+                "context": cell.context,
+                "tokens_per_s": {side: round(cell.rate(side), 1) for side in cell.trials},
+                "best_peer": best,
+                "ratio": round(ratio, 3),
+                "interval": [round(low, 3), round(high, 3)],
+                "vs_one_by_one": round(cell.ratio("errata", "one_by_one")[0], 3),
+                "ttft_p95_s": {side: round(_p95(cell, side), 4) for side in ("errata", "one_by_one")},
+                "same_tokens": {side: round(cell.agreement("errata", side), 3) for side in peers},
+                "same_tokens_batched_and_one_by_one": round(cell.agreement("batched", "one_by_one"), 3),
+            }
+        )
+    found: dict[str, Any] = {
+        "cells": rows,
+        "worst_lower_bound_vs_best_peer": round(min(lower), 3),
+        "geomean_vs_best_peer": round(math.exp(statistics.fmean(map(math.log, ratios))), 3),
+    }
+    for cell, row in zip(cells, rows, strict=True):
+        if (cell.people, cell.context) == (16, 64):
+            found[f"{cell.model}_ratio_at_16_ctx64"] = row["vs_one_by_one"]
+            if cell.model == "bundled":
+                found["ttft_p95_ratio_at_16_ctx64"] = round(_p95(cell, "errata") / _p95(cell, "one_by_one"), 3)
+    return found
+
+
+def _p95(cell: Cell, side: str) -> float:
+    times = sorted(second for one in cell.trials[side] for second in one.first_s)
+    return times[min(len(times) - 1, math.ceil(0.95 * len(times)) - 1)]
+
+
+def _show(cell: Cell) -> None:
+    table = Table(title=f"{cell.model}, {cell.people} people, prompts of {cell.context} tokens")
+    for heading in ("side", "tokens/s", "errata is so many times as quick", "95 %", "same tokens"):
+        table.add_column(heading)
+    for side in cell.trials:
+        ratio, low, high = cell.ratio("errata", side)
+        table.add_row(
+            side, f"{cell.rate(side):,.0f}", f"{ratio:.2f}", f"{low:.2f} to {high:.2f}", f"{cell.agreement('errata', side):.2f}"
+        )
+    _console.print(table)
+
+
+def _make_adapter(base: Path, folder: Path, seed: int) -> Path:
+    """Write a random adapter that changes what the base says."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from assistant.engine.adapter_files import CARD, Lineage, write_adapter
+
+    config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+    torch.manual_seed(seed)
+    for name, value in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(value, std=0.02)
+
+    def write_files(aside: Path) -> None:
+        model.save_pretrained(aside)
+        (aside / CARD).write_text("# Card\n")
+
+    lineage = Lineage(
+        base=str(base),
+        revision=_hash(base),
+        quantisation="nf4",
+        template_hash="",
+        system_message=None,
+        run_id="benchmark",
+        snapshot_id="benchmark",
+        recipe={},
+    )
+    return write_adapter(folder, write_files, lineage).folder
+
+
+def _hash(base: Path) -> str:
+    from assistant.engine.base_model import _hash_folder
+
+    return _hash_folder(base)
+
+
+def _describe(base: Any, version: int, folder: Path) -> Any:
+    from dataclasses import replace
+
+    from assistant.engine.adapter_files import MANIFEST
+    from assistant.engine.live import make_bare_release
+    from feedback_db.files import hash_file
+
+    return replace(make_bare_release(base, version), adapter=folder, adapter_hash=hash_file(folder / MANIFEST))
+
+
+if __name__ == "__main__":
+    app()
