@@ -46,10 +46,10 @@ class _Stack:
         if choice.gate is not None:
             # Not multiplied by the gate: another release's lines may have run over, and nothing times infinity is no number.
             inner = nn.functional.linear(states, down).masked_fill_(~choice.gate, 0.0)
-            added = inner @ up * choice.scales
+            added = (inner * choice.scales) @ up
         elif choice.slot in self.filled:
             inner = nn.functional.linear(states, down[choice.lines])
-            added = inner @ up[choice.lines] * choice.scales
+            added = (inner * choice.scales) @ up[choice.lines]
         else:
             return None
         return output + added.to(output.dtype)

@@ -22,6 +22,7 @@ from assistant.engine.reply import FinishReason, Reply
 from assistant.engine.row_cache import RowCache
 from assistant.engine.sampling import Chooser, choose_tokens
 from assistant.engine.text_stream import TextStream
+from assistant.engine.threads import PassThreads
 from assistant.errors import AssistantError
 
 _MOST_READ = 1024  # tokens in one forward pass, padding included
@@ -76,7 +77,8 @@ class Batcher:
         self._device, self._slots, self._prefixes, self._on_end, self._explain = base.device, slots, prefixes, on_end, explain
         self._attention = Attention(base.model, base.name)
         self._ends = frozenset(_list_ends(base))
-        self._cache = RowCache()
+        self._cache = RowCache(self._attention.keys_dtype)
+        self._threads = PassThreads()
         self._max_rows, self._max_cache_bytes = max_rows, max_cache_bytes
         self._rows: list[Row] = []
         self._waiting: deque[Row] = deque()
@@ -138,6 +140,8 @@ class Batcher:
         here = self._tensor([[*row, *[row[-1] for _ in more]] for row, more in zip(positions, pad, strict=True)])
         places = self._tensor([[*row, *[self._cache.length for _ in more]] for row, more in zip(positions, pad, strict=True)])
         visible = 1 + max(row[-1] for row in positions)
+        if self._device.type == "cpu":
+            self._threads.choose(len(tokens) * length)
         self._cache.look_at(slice(start, start + len(tokens)), places, visible)
         asked = sorted(set(last))
         out = self._model(
@@ -155,6 +159,23 @@ class Batcher:
     def fit(self, rows: int, length: int) -> None:
         """Make room in the cache for so many rows of so many tokens, beside those under way."""
         self._cache.fit(rows, length, keep=len(self._rows))
+
+    @torch.inference_mode()
+    def try_out_threads(self, longest: int) -> None:
+        """Find out how many threads are best for which passes, none over more than `longest` tokens; before there are rows."""
+
+        def run(tokens: int) -> None:
+            tokens = min(tokens, longest)
+            self.forward([[0] * tokens], [list(range(tokens))], start=0, last=[tokens - 1])
+
+        if self._device.type == "cpu":
+            self._cache.fit(1, longest, keep=0)
+            self._threads.try_out(run)
+
+    def close(self) -> None:
+        """Leave torch as it was."""
+        if self._device.type == "cpu":
+            self._threads.reset()
 
     def _has_room_for(self, row: Row) -> bool:
         rows = len(self._rows) + 1

@@ -45,6 +45,7 @@ from assistant.prompt import Message, build_messages
 _PROBE = build_messages(None, [], "Hello")
 _PROBE_TOKENS = 4
 _NO_VERSION = -1  # of a probe
+_TRIED_TOKENS = 256  # in the longest pass that is tried at the start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -387,6 +388,7 @@ class LiveAssistant:
                 self._meter.count_tokens(batcher.step())
             except Exception as error:  # noqa: BLE001  whatever it was, the next replies are to be written
                 batcher.end_all(error)
+        batcher.close()
 
     def _make_batcher(self) -> Batcher:
         prefixes = PrefixCache(self.limits.prefix_mb * 1_000_000)
@@ -401,6 +403,7 @@ class LiveAssistant:
             explain=lambda error: _explain(error, None, self.base),
         )
         check_batching(self.base, batcher)
+        batcher.try_out_threads(min(self.base.context_tokens, _TRIED_TOKENS))
         return batcher
 
     def _take_in(self, batcher: Batcher) -> bool:

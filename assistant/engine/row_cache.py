@@ -13,10 +13,14 @@ _LENGTH_STEP = 64
 
 
 class RowCache(Cache):
-    """A transformers cache whose rows are at positions of their own. One column more than `length` takes what padding writes."""
+    """A transformers cache, in a type of its own, whose rows are at positions of their own.
 
-    def __init__(self) -> None:
+    One column more than `length` takes what padding writes.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
         super().__init__(layers=[])
+        self._dtype = dtype
         self.rows, self.length = 0, 0
         self._stores: list[tuple[Tensor, Tensor]] = []  # of each layer (rows, heads, length + 1, width)
         self._range, self._places, self._index = slice(0, 0), torch.empty(0), torch.empty(0)
@@ -47,8 +51,8 @@ class RowCache(Cache):
         while len(self._stores) <= layer_idx:
             self._stores.append((self._make(key_states), self._make(value_states)))
         keys, values = self._stores[layer_idx]
-        keys[self._index, :, self._places] = key_states.transpose(1, 2)
-        values[self._index, :, self._places] = value_states.transpose(1, 2)
+        keys[self._index, :, self._places] = key_states.transpose(1, 2).to(self._dtype)
+        values[self._index, :, self._places] = value_states.transpose(1, 2).to(self._dtype)
         return keys[self._range, :, : self._visible], values[self._range, :, : self._visible]
 
     def move(self, source: int, target: int, length: int) -> None:
@@ -77,7 +81,7 @@ class RowCache(Cache):
 
     def _make(self, states: Tensor) -> Tensor:
         # Zeros, not whatever lies there: a key that may not be seen is multiplied all the same, and nothing times NaN is NaN.
-        return states.new_zeros((self.rows, states.shape[1], self.length + 1, states.shape[3]))
+        return states.new_zeros((self.rows, states.shape[1], self.length + 1, states.shape[3]), dtype=self._dtype)
 
     def _grow(self, store: Tensor, keep: int) -> Tensor:
         grown = self._make(store)

@@ -2,7 +2,8 @@
 
 Each side answers the same prompts (no common beginning) with the same adapter, 64 tokens each that nothing ends early. All sides stand in
 one process with a copy of the model each, and take turns within a trial, so noise of the machine meets all; intervals are of the trials'
-paired ratios. What is said is compared, so that nobody wins by doing less.
+paired ratios. What is said is compared, so that nobody wins by doing less. Each peer runs with one thread or with all, whichever is quicker
+for it in a round before those that count (Errata chooses for itself).
 """
 
 import gc
@@ -50,6 +51,7 @@ class Cell:
     people: int
     context: int
     trials: dict[str, list[Answers]] = field(default_factory=dict)
+    threads: dict[str, int] = field(default_factory=dict)
 
     def rate(self, side: str) -> float:
         """Return a side's median tokens a second."""
@@ -248,16 +250,29 @@ class _FirstToken:
 
 
 def _race(cell: Cell, sides: dict[str, Side], draw: Callable[[int, int], list[list[int]]], trials: int) -> Cell:
-    """Let the sides take turns; the first round of each is not counted."""
-    for trial in range(-1, trials):
+    """Let the sides take turns; rounds before them, which choose each peer's threads, are not counted."""
+    import torch
+
+    every = torch.get_num_threads()
+    prompts = draw(cell.people, cell.context)
+    tried = {(name, count): _run(side, prompts, count).seconds for count in (every, 1, every, 1) for name, side in sides.items()}
+    cell.threads = {name: min((1, every), key=lambda count: tried[name, count]) for name in sides}
+    for trial in range(trials):
         prompts = draw(cell.people, cell.context)
         names = list(sides)
         for name in names if trial % 2 else names[::-1]:
-            found = sides[name](prompts)
+            found = _run(sides[name], prompts, cell.threads[name])
             assert [len(said) for said in found.said] == [TOKENS] * cell.people, f"{name} did other work"
-            if trial >= 0:
-                cell.trials.setdefault(name, []).append(found)
+            cell.trials.setdefault(name, []).append(found)
+    torch.set_num_threads(every)
     return cell
+
+
+def _run(side: Side, prompts: list[list[int]], threads: int) -> Answers:
+    import torch
+
+    torch.set_num_threads(threads)
+    return side(prompts)
 
 
 def _race_mixed(sides: Sides, trials: int) -> float:
@@ -287,6 +302,7 @@ def _summarise(cells: Sequence[Cell]) -> dict[str, Any]:
                 "people": cell.people,
                 "context": cell.context,
                 "tokens_per_s": {side: round(cell.rate(side), 1) for side in cell.trials},
+                "threads_of_peers": {side: cell.threads[side] for side in peers},
                 "best_peer": best,
                 "ratio": round(ratio, 3),
                 "interval": [round(low, 3), round(high, 3)],
@@ -320,9 +336,7 @@ def _show(cell: Cell) -> None:
         table.add_column(heading)
     for side in cell.trials:
         ratio, low, high = cell.ratio("errata", side)
-        table.add_row(
-            side, f"{cell.rate(side):,.0f}", f"{ratio:.2f}", f"{low:.2f} to {high:.2f}", f"{cell.agreement('errata', side):.2f}"
-        )
+        table.add_row(side, f"{cell.rate(side):,.0f}", f"{ratio:.2f}", f"{low:.2f} to {high:.2f}", f"{cell.agreement('errata', side):.2f}")
     _console.print(table)
 
 
