@@ -197,10 +197,11 @@ class LiveAssistant:
         """
         started = time.perf_counter()
         with self._loading:
-            self._load(release)
+            written_s = self._load(release)
+            publishing = time.perf_counter()
             with self._changed:
                 self._releases.publish(release.version)
-                self._meter.count_swap()
+                self._meter.note_swap(written_s + time.perf_counter() - publishing)
         return (time.perf_counter() - started) * 1000
 
     def load(self, release: ServedRelease) -> None:
@@ -250,12 +251,13 @@ class LiveAssistant:
             with self._changed:
                 return self._releases.pin(version)
 
-    def _load(self, release: ServedRelease) -> None:
+    def _load(self, release: ServedRelease) -> float:
+        """Have a release at hand; return how long its adapter took to be written into a slot, in seconds."""
         with self._changed:
             if self._known.get(release.version) == release and self._releases.has(release.version):
-                return  # what lies in its slot is what was verified
+                return 0.0  # what lies in its slot is what was verified
         adapter = self._verify(release)
-        slot = self._fill_slot(adapter)
+        slot, written_s = self._fill_slot(adapter)
         try:
             self._probe(slot, release.adapter)
         except Exception:
@@ -265,6 +267,7 @@ class LiveAssistant:
         with self._changed:
             self._known[release.version] = release
             self._releases.put(release.version, slot)
+        return written_s
 
     def _verify(self, release: ServedRelease) -> Adapter | None:
         """Compare all that identifies a release with what is there, and return its adapter as it was read."""
@@ -290,10 +293,10 @@ class LiveAssistant:
         except (MemoryError, RuntimeError) as error:  # torch's classes for exhausted memory are RuntimeErrors
             raise _explain(error, folder, self.base) from error
 
-    def _fill_slot(self, adapter: Adapter | None) -> int | None:
-        """Write an adapter into a slot that no reply uses; where all are in use, wait for the first to end."""
+    def _fill_slot(self, adapter: Adapter | None) -> tuple[int | None, float]:
+        """Write an adapter into a slot that no reply uses; where all are in use, wait for the first to end. Returns slot and seconds."""
         if adapter is None:
-            return BARE
+            return BARE, 0.0
         with self._changed:
             while (slot := self._releases.take_slot()) is None:
                 if self._closed:
@@ -304,12 +307,12 @@ class LiveAssistant:
                 self._run_in_engine(lambda: self._slots.make_room(adapter))
             started = time.perf_counter()
             self._slots.write(slot, adapter)
-            self._meter.note_write(time.perf_counter() - started)
+            written_s = time.perf_counter() - started
         except Exception as error:
             with self._changed:
                 self._releases.give_back(slot)
             raise _explain(error, adapter.folder, self.base) from error
-        return slot
+        return slot, written_s
 
     def _probe(self, slot: int | None, folder: Path | None) -> None:
         """Have an adapter say a few tokens, all of them from finite numbers; where the base alone fails, too, it is not its fault.

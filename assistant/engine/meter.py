@@ -12,18 +12,15 @@ class Meter:
 
     def __init__(self) -> None:
         self.swaps = 0
-        self.write_ms = 0.0  # the last adapter into its slot
+        self.publish_ms = 0.0  # the last release: its adapter into a slot, and the slot to whoever asks
         self._steps: deque[tuple[float, int]] = deque(maxlen=10_000)  # when, and how many tokens
         self._first_token_ms: deque[int] = deque(maxlen=100)
         self._latency_s: deque[float] = deque(maxlen=100)
 
-    def count_swap(self) -> None:
-        """A release has been published."""
+    def note_swap(self, publish_s: float) -> None:
+        """A release has been published: written into a slot, and made the live one."""
         self.swaps += 1
-
-    def note_write(self, seconds: float) -> None:
-        """An adapter has been written into a slot."""
-        self.write_ms = seconds * 1000
+        self.publish_ms = publish_s * 1000
 
     def count_tokens(self, tokens: int) -> None:
         """A step has written so many tokens."""

@@ -110,7 +110,7 @@ class Sides:
         from assistant.engine.limits import EngineLimits
         from assistant.engine.live import LiveAssistant, make_bare_release
 
-        self.adapters = [_make_adapter(base, folder / str(seed), seed) for seed in (1, 2)]
+        self.adapters = [make_random_adapter(base, folder / str(seed), seed) for seed in (1, 2)]
         self._rng = Random(7)
         ours = load_base_model(base)
         ours.model.generation_config.eos_token_id = [-1]
@@ -118,8 +118,8 @@ class Sides:
         self.live = LiveAssistant(ours, EngineLimits(prefix_mb=0))
         self.live.swap_to(make_bare_release(ours))
         for version, adapter in enumerate(self.adapters, start=1):
-            self.live.swap_to(_describe(ours, version, adapter))
-        self.live.swap_to(_describe(ours, 1, self.adapters[0]))
+            self.live.swap_to(describe_release(ours, version, adapter))
+        self.live.swap_to(describe_release(ours, 1, self.adapters[0]))
         loaded = load_base_model(base)
         self.peer = PeftModel.from_pretrained(loaded.model, str(self.adapters[0]), adapter_name="one").eval()
         self.peer.load_adapter(str(self.adapters[1]), adapter_name="two")
@@ -340,7 +340,7 @@ def _show(cell: Cell) -> None:
     _console.print(table)
 
 
-def _make_adapter(base: Path, folder: Path, seed: int) -> Path:
+def make_random_adapter(base: Path, folder: Path, seed: int) -> Path:
     """Write a random adapter that changes what the base says."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -353,7 +353,7 @@ def _make_adapter(base: Path, folder: Path, seed: int) -> Path:
     torch.manual_seed(seed)
     for name, value in model.named_parameters():
         if "lora_" in name:
-            torch.nn.init.normal_(value, std=0.02)
+            torch.nn.init.normal_(value, std=0.15)
 
     def write_files(aside: Path) -> None:
         model.save_pretrained(aside)
@@ -378,7 +378,7 @@ def _hash(base: Path) -> str:
     return _hash_folder(base)
 
 
-def _describe(base: Any, version: int, folder: Path) -> Any:
+def describe_release(base: Any, version: int, folder: Path) -> Any:
     from dataclasses import replace
 
     from assistant.engine.adapter_files import MANIFEST
