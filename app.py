@@ -122,7 +122,7 @@ def demo(
     settings, results = read_settings(), list[DemoResult]()
     for seed in range(1, seeds + 1):
         with TemporaryDirectory(prefix="errata-demo-") as folder:
-            results.append(_run_demo(settings.model_copy(update={"data_folder": Path(folder)}), seed))
+            results.append(_run_demo(settings.model_copy(update={"data_folder": Path(folder), "kept_prefix_mb": 0}), seed))
         if not as_json:
             _show_demo(results[-1])
     _show(find_worst(results), as_json=as_json)

@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     `title` stands on top of the pages; `example_questions` (JSON, a list) are offered to begin with.
     `data_folder` holds the database, the runs and their adapters. `approvals_required` people must approve a correction. `schedule_…`
     says when the schedule looks (cron), and what it waits for; between `quiet_from` and `quiet_until` no run starts by itself.
+    `replies_at_once` are written side by side, and `replies_waiting` more may wait; `loaded_adapters` of versions are kept in memory, and
+    `kept_prefix_mb` of what was read of conversations, for their next turns.
     `recipe` is the JSON of what a run should do otherwise than by default.
     """
 
@@ -113,6 +115,10 @@ class Settings(BaseSettings):
     schedule_cool_down_minutes: Annotated[int, Field(ge=0)] = 60
     quiet_from: time | None = None
     quiet_until: time | None = None
+    replies_at_once: Annotated[int, Field(ge=1, le=256)] = 16
+    replies_waiting: Annotated[int, Field(ge=0, le=10_000)] = 64
+    loaded_adapters: Annotated[int, Field(ge=2, le=64)] = 6
+    kept_prefix_mb: Annotated[int, Field(ge=0)] = 256
     recipe: Annotated[str, AfterValidator(check_recipe)] = "{}"
 
     @property

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from assistant.engine.base_model import BaseModel, load_base_model
+from assistant.engine.limits import EngineLimits
 from assistant.engine.live import LiveAssistant
 from assistant.engine.rendering import count_prompt_tokens, hash_template
 from assistant.engine.reply import Sampling
@@ -71,7 +72,7 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
         db, audit = stack.enter_context(open_memory(settings))  # first, for it is quick to say that another process has it
         settings = settings.choose(read_chosen_settings(db.read()))
         base = load_base_model(settings.base or BUNDLED_BASE, device=settings.device)
-        live = stack.enter_context(LiveAssistant(base))
+        live = stack.enter_context(LiveAssistant(base, _limit_engine(settings)))
         _deploy(db, audit, base, settings, datetime.now(UTC))
         hot_swap = HotSwap(db, audit, live, settings.data_folder / "runs")
         hot_swap.sync_once(now=datetime.now(UTC))
@@ -88,6 +89,15 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
             yield Errata(settings=settings, db=db, audit=audit, live=live, hot_swap=hot_swap, supervisor=supervisor)
         finally:
             supervisor.stop()
+
+
+def _limit_engine(settings: Settings) -> EngineLimits:
+    return EngineLimits(
+        rows=settings.replies_at_once,
+        waiting=settings.replies_waiting,
+        slots=settings.loaded_adapters,
+        prefix_mb=settings.kept_prefix_mb,
+    )
 
 
 def _sample(settings: Settings) -> Sampling:

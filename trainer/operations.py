@@ -7,6 +7,7 @@ from typing import Any
 
 import psutil
 
+from assistant.engine.live import Status
 from assistant.settings import CHANGEABLE
 from feedback_db import releases
 from feedback_db.database import Transaction, find_damage
@@ -79,6 +80,10 @@ class Operations:
     def read_free_disk(self) -> int:
         """Return how many bytes the data folder's disk has left."""
         return shutil.disk_usage(self._errata.settings.data_folder).free
+
+    def read_engine(self) -> Status:
+        """Return what the engine serves, and how busy it is."""
+        return self._errata.live.status()
 
     def read_free_memory(self) -> int:
         """Return how many bytes of memory are free."""

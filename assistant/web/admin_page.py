@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import gradio as gr
 
+from assistant.engine.live import Status
 from assistant.errors import AssistantError
 from assistant.web import admin_view, chat_view
 from assistant.web.charts import PERIODS, Charts
@@ -61,6 +62,9 @@ class Operating(Protocol):
 
     def read_free_disk(self) -> int:
         """Return how many bytes the data folder's disk has left."""
+
+    def read_engine(self) -> Status:
+        """Return what the engine serves, and how busy it is."""
 
     def read_free_memory(self) -> int:
         """Return how many bytes of memory are free."""
@@ -339,7 +343,11 @@ class AdminPage:
 
     def _render_health(self, damage: tuple[str, ...] | None) -> str:
         health = admin_view.Health(
-            free_disk=self._operating.read_free_disk(), free_memory=self._operating.read_free_memory(), gpu=self._gpu, damage=damage
+            free_disk=self._operating.read_free_disk(),
+            free_memory=self._operating.read_free_memory(),
+            gpu=self._gpu,
+            engine=self._operating.read_engine(),
+            damage=damage,
         )
         return admin_view.render_health(health)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from assistant.engine.live import Status
 from assistant.web.chat_view import templates
 from feedback_db.audit import AuditRow
 from feedback_db.records import Person, PersonId
@@ -36,11 +37,12 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """How the machine is: free disk and memory in bytes, `gpu` its name or None, `damage` what a check found."""
+    """How the machine is: free disk and memory in bytes, `gpu` its name or None, `damage` what a check found, None before the first."""
 
     free_disk: int
     free_memory: int
     gpu: str | None
+    engine: Status
     damage: tuple[str, ...] | None
 
 
@@ -209,8 +211,18 @@ def render_health(health: Health) -> str:
         disk=f"{health.free_disk / 1e9:,.1f} GB free",
         memory=f"{health.free_memory / 1e9:,.1f} GB free",
         gpu=health.gpu or "none",
+        engine=_describe_engine(health.engine),
         damage=health.damage,
     )
+
+
+def _describe_engine(engine: Status) -> dict[str, str]:
+    first = "no reply yet" if engine.first_token_ms is None else f"{engine.first_token_ms:,.0f} ms"
+    return {
+        "Replies": f"{engine.rows} of {engine.max_rows} being written, {engine.waiting} waiting",
+        "Speed": f"{engine.tokens_a_second:,.0f} tokens a second, first token after {first}",
+        "Versions in memory": f"{', '.join(map(str, engine.loaded)) or 'none'}; {engine.swaps} swaps since the start",
+    }
 
 
 def _list_shares(report: Report) -> list[dict[str, object]]:

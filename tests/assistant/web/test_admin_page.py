@@ -8,6 +8,7 @@ import gradio as gr
 import pytest
 from starlette.testclient import TestClient
 
+from assistant.engine.live import Status
 from assistant.errors import SettingsError
 from assistant.web.admin_page import AdminPage
 from assistant.web.sign_in import SignIn
@@ -62,6 +63,9 @@ class Operating:
 
     def read_free_disk(self) -> int:
         return 5_000_000_000
+
+    def read_engine(self) -> Status:
+        return Status(version=0, loaded=(0,), rows=2, max_rows=16, waiting=1, tokens_a_second=310.0, first_token_ms=24.0, swaps=1)
 
     def read_free_memory(self) -> int:
         return 7_000_000_000
