@@ -14,7 +14,7 @@ import pytest
 from assistant.engine.adapter_files import MANIFEST
 from assistant.engine.base_model import load_base_model
 from assistant.engine.limits import EngineLimits
-from assistant.engine.live import LiveAssistant, ServedRelease, make_bare_release
+from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.reply import FinishReason, Reply, Sampling
 from assistant.errors import AssistantError, ContextFullError, QueueFullError
 from assistant.prompt import Message, build_messages
