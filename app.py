@@ -101,7 +101,15 @@ def serve() -> None:
             import uvicorn
 
             sign_in, site = compose_site(settings, errata)
-            server = uvicorn.Server(uvicorn.Config(site, log_level="warning", server_header=False, timeout_graceful_shutdown=_GRACE_S))
+            serving = uvicorn.Config(
+                site,
+                log_level="warning",
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_S,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
+            )
+            server = uvicorn.Server(serving)
             listening = _listen(settings.host, settings.port)
         stack.enter_context(Ticking([errata.supervisor.tick, lambda now: errata.hot_swap.sync_once(now=now)], every_s=_TICK_S))
         _greet(settings, sign_in.find_set_up_token())
@@ -335,7 +343,7 @@ def compose_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp
         clock=clock,
     )
     pages = {"/admin": admin_page.build(), "/review": review_page.build(), "/": chat_page.build()}
-    return sign_in, build_site(pages, sign_in, welcomes_visitors=settings.welcomes_visitors, clock=clock)
+    return sign_in, build_site(pages, sign_in, welcomes_visitors=settings.welcomes_visitors, hosts=settings.known_hosts, clock=clock)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -82,7 +82,9 @@ CHANGEABLE = (
 class Settings(BaseSettings):
     """What an operator may set. `base` None is the bundled base; `device` None takes a GPU if there is one.
 
-    The pages are served at `host` and `port`; `anonymous_chat` lets visitors chat without an account, None where only this machine can.
+    The pages are served at `host` and `port`, and found by the names `public_hosts` (JSON, a list) where a proxy stands in front; what a
+    proxy at one of `trusted_proxies` tells of a browser's address is believed, and nobody else's word. `anonymous_chat` lets visitors chat
+    without an account, None where only this machine can.
     `title` stands on top of the pages; `example_questions` (JSON, a list) are offered to begin with.
     `data_folder` holds the database, the runs and their adapters. `approvals_required` people must approve a correction. `schedule_…`
     says when the schedule looks (cron), and what it waits for; between `quiet_from` and `quiet_until` no run starts by itself.
@@ -100,6 +102,8 @@ class Settings(BaseSettings):
     data_folder: Path = Path("data")
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 7860
+    public_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     anonymous_chat: bool | None = None
     title: Annotated[str, Field(min_length=1, max_length=60)] = "Support assistant"
     example_questions: Annotated[tuple[str, ...], Field(max_length=6)] = (
@@ -120,6 +124,16 @@ class Settings(BaseSettings):
     loaded_adapters: Annotated[int, Field(ge=2, le=64)] = 6
     kept_prefix_mb: Annotated[int, Field(ge=0)] = 256
     recipe: Annotated[str, AfterValidator(check_recipe)] = "{}"
+
+    @property
+    def known_hosts(self) -> frozenset[str] | None:
+        """Return the names by which a browser may find the pages, None where any will do.
+
+        Who serves this machine alone must not be found by a stranger's name that leads here.
+        """
+        if not self.public_hosts and self.host not in _LOOPBACK:
+            return None
+        return _LOOPBACK | {name.lower() for name in self.public_hosts}
 
     @property
     def welcomes_visitors(self) -> bool:

@@ -28,6 +28,7 @@ from feedback_db.training_records import RequestKind, RunId
 
 _HERE = Path(__file__).parent
 _TICK_S = 2.0
+_MOST_VERSION_DIGITS = 9
 _ROLES = {"End user": Role.END_USER, "Reviewer": Role.REVIEWER, "Admin": Role.ADMIN}
 _Shown = dict[Any, Any]  # what changes on the page: component → its value
 
@@ -190,6 +191,9 @@ class AdminPage:
 
     @requires(Role.ADMIN)
     def _ask_train(self, person: Person, *recipe: object) -> _Shown:
+        reader = self._db.read()
+        if runs.find_active_run(reader) is not None or any(one.kind is RequestKind.TRAIN for one in requests.list_open(reader)):
+            return self._say("Expected one training at a time. Found one under way or about to begin. Wait for its end, or cancel it.")
         return self._ask(person, RequestKind.TRAIN, recipe, "Asked for: the run begins within seconds.")
 
     @requires(Role.ADMIN)
@@ -223,7 +227,7 @@ class AdminPage:
 
     @requires(Role.ADMIN)
     def _promote_version(self, person: Person, version: str, reason: str) -> _Shown:
-        if not (version or "").strip().isdecimal():
+        if not (version or "").strip().isdecimal() or len(version.strip()) > _MOST_VERSION_DIGITS:
             return self._say("Expected the number of a version. Found something else. Type one of those above.")
         try:
             with self._db.write() as tx:
@@ -309,9 +313,6 @@ class AdminPage:
         reader = self._db.read()
         return {
             **self._show_moving(run),
-            self._releases: admin_view.render_releases(
-                releases.list_releases(reader), releases.list_deployments(reader), self._read_names()
-            ),
             self._people: admin_view.render_people(people.list_accounts(reader), own=person.id),
             self._health: self._render_health(None),
             self._audit_rows: self._render_audit(),
@@ -334,6 +335,9 @@ class AdminPage:
                 unconsented=examples.count_unconsented(reader),
             ),
             self._progress: admin_view.render_progress(progress),
+            self._releases: admin_view.render_releases(
+                releases.list_releases(reader), releases.list_deployments(reader), self._read_names()
+            ),
             self._runs: admin_view.render_runs(runs.list_runs(reader), releases.list_releases(reader), shown=run),
             self._run: run,
         }

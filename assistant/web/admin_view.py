@@ -10,7 +10,7 @@ from assistant.engine.live import Status
 from assistant.web.chat_view import templates
 from feedback_db.audit import AuditRow
 from feedback_db.records import Person, PersonId
-from feedback_db.reports import Outcome, Report, Suite, VerdictKind, read_report, share_right
+from feedback_db.reports import Asked, Outcome, Report, Suite, VerdictKind, read_report, share_right
 from feedback_db.training_records import Deployment, Release, Run, RunEvent, RunState, ScheduleStatus, StoredReport, Swap, SwapOutcome
 
 _SMOOTHED = 12  # steps behind a point of the loss curve
@@ -238,10 +238,13 @@ def _list_shares(report: Report) -> list[dict[str, object]]:
 
 def _list_outcomes(report: Report) -> list[dict[str, object]]:
     outcomes = report.outcomes()
-    first = {one.example_id: one for one in reversed(report.items) if one.suite in {Suite.LEARNED, Suite.AS_ASKED}}
+    shown: dict[str | None, Asked] = {}
+    asked = [one for one in report.items if one.suite in {Suite.LEARNED, Suite.AS_ASKED}]
+    for one in sorted(asked, key=lambda one: one.is_right_after):  # a wrong one first: it tells why the example counts as not learned
+        shown.setdefault(one.example_id, one)
     order = [Outcome.UNLEARNED, Outcome.NOT_LEARNED, Outcome.LEARNED, Outcome.KNOWN]
     return [
-        {"outcome": _OUTCOMES[outcome], "is_good": outcome in {Outcome.LEARNED, Outcome.KNOWN}, "asked": first[example_id]}
+        {"outcome": _OUTCOMES[outcome], "is_good": outcome in {Outcome.LEARNED, Outcome.KNOWN}, "asked": shown[example_id]}
         for example_id, outcome in sorted(outcomes.items(), key=lambda pair: order.index(pair[1]))
     ]
 

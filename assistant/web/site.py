@@ -1,6 +1,6 @@
 """The pages and the wall in front of them, as one ASGI application."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from datetime import datetime
 
 import gradio as gr
@@ -19,8 +19,15 @@ _AT_ONCE = 64  # functions of a kind that run at once
 _MOST_WAITING = 512
 
 
-def build_site(pages: Mapping[str, gr.Blocks], sign_in: SignIn, *, welcomes_visitors: bool, clock: Callable[[], datetime]) -> ASGIApp:
-    """Return the application; `pages` are by their path, the most special first, the one at "/" last."""
+def build_site(
+    pages: Mapping[str, gr.Blocks],
+    sign_in: SignIn,
+    *,
+    welcomes_visitors: bool,
+    clock: Callable[[], datetime],
+    hosts: Set[str] | None = None,
+) -> ASGIApp:
+    """Return the application; `pages` are by their path, the most special first, the one at "/" last; `hosts` as the wall knows them."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.router.routes.extend(SignInPages(sign_in, welcomes_visitors=welcomes_visitors, clock=clock).list_routes())
     app.router.routes.extend(_redirect(path) for path in pages if path != "/")
@@ -41,7 +48,7 @@ def build_site(pages: Mapping[str, gr.Blocks], sign_in: SignIn, *, welcomes_visi
             css=read_style(),
             head=read_head(),
         )
-    return Wall(app, sign_in, welcomes_visitors=welcomes_visitors, clock=clock)
+    return Wall(app, sign_in, welcomes_visitors=welcomes_visitors, clock=clock, hosts=hosts)
 
 
 def _redirect(path: str) -> Route:

@@ -5,7 +5,7 @@ in somebody else's stream. Who may do what inside a page is checked once more by
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -53,10 +53,15 @@ class _RefusedError(Exception):
 
 
 class Wall:
-    """Stands in front of `app`; puts the person into the request's state. `welcomes_visitors` lets people chat without an account."""
+    """Stands in front of `app`; puts the person into the request's state. `welcomes_visitors` lets people chat without an account.
 
-    def __init__(self, app: ASGIApp, sign_in: SignIn, *, welcomes_visitors: bool, clock: Callable[[], datetime]) -> None:
-        self._app, self._sign_in, self._welcomes_visitors, self._clock = app, sign_in, welcomes_visitors, clock
+    `hosts` are the names by which it may be found, None: by any.
+    """
+
+    def __init__(
+        self, app: ASGIApp, sign_in: SignIn, *, welcomes_visitors: bool, clock: Callable[[], datetime], hosts: Set[str] | None = None
+    ) -> None:
+        self._app, self._sign_in, self._welcomes_visitors, self._clock, self._hosts = app, sign_in, welcomes_visitors, clock, hosts
         self._streams = Bindings()
         self._events = Throttle(_MOST_EVENTS, _EVENTS_WITHIN)
         self._new_visitors = Throttle(_MOST_NEW_VISITORS, _VISITORS_WITHIN)
@@ -76,6 +81,8 @@ class Wall:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _let_through(self, request: Request, send: Send) -> None:
+        if self._hosts is not None and (request.url.hostname or "").lower() not in self._hosts:
+            raise _RefusedError(421, "Nothing is served under this name. If it is yours, add it to ERRATA_PUBLIC_HOSTS.")
         route = find_route(request.method, request.url.path)
         if route is None:
             raise _RefusedError(404, "There is nothing at this address.")
@@ -142,6 +149,7 @@ class Wall:
         elif route.kind is RouteKind.JOIN:
             self._bound_events(person, now)
             name = _read_names(body, "session_hash")["session_hash"]
+            _check_function(body)
             if not self._streams.claim(_join_name(route, "stream", name), token, now=now):
                 raise _RefusedError(403, "This stream is somebody else's. Reload the page.")
             return self._learn_event(send, route, token, now)
@@ -226,6 +234,13 @@ def _read_names(body: bytes, *keys: str) -> dict[str, str]:
     if not all(isinstance(name, str) and 0 < len(name) <= _MOST_NAME_CHARS for name in names.values()):
         raise _RefusedError(400, f"Expected short texts as {' and '.join(keys)}. Reload the page.")
     return names
+
+
+def _check_function(body: bytes) -> None:
+    """Refuse a function that Gradio would look for from the end of its list, or not find."""
+    number = json.loads(body).get("fn_index")
+    if number is not None and (type(number) is not int or number < 0):
+        raise _RefusedError(400, "Expected the number of a function. Reload the page.")
 
 
 def _find_event(answer: bytes) -> str | None:

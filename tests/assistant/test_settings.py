@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from assistant.errors import SettingsError
-from assistant.settings import expand_home, read_settings
+from assistant.settings import Settings, expand_home, read_settings
 
 
 def test_defaults_need_no_environment() -> None:
@@ -84,3 +84,18 @@ def test_an_admin_chooses_some_settings_in_the_place_of_the_environments(monkeyp
 def test_what_cannot_be_chosen_is_named(chosen: dict[str, object], told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         read_settings().choose(chosen)
+
+
+@pytest.mark.parametrize(
+    ("host", "public", "known"),
+    [
+        ("127.0.0.1", (), {"127.0.0.1", "::1", "localhost"}),
+        ("127.0.0.1", ("Support.example",), {"127.0.0.1", "::1", "localhost", "support.example"}),
+        ("0.0.0.0", (), None),
+        ("0.0.0.0", ("support.example",), {"127.0.0.1", "::1", "localhost", "support.example"}),
+    ],
+)
+def test_the_names_by_which_the_pages_are_found_are_known_where_a_strangers_would_be_dangerous(
+    host: str, public: tuple[str, ...], known: set[str] | None
+) -> None:
+    assert Settings(host=host, public_hosts=public).known_hosts == known

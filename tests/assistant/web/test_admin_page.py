@@ -18,7 +18,7 @@ from feedback_db.audit import Audit
 from feedback_db.database import Database, Transaction
 from feedback_db.recipe import Recipe, read_recipe
 from feedback_db.records import PersonId, Role
-from feedback_db.training_records import RequestKind
+from feedback_db.training_records import Request, RequestKind
 from tests.assistant.web.conftest import NOW, Clock
 from tests.assistant.web.site_driving import Ended, join, read_config
 from tests.assistant.web.site_driving import call as call_at
@@ -158,6 +158,8 @@ def test_training_a_dry_run_and_a_cancellation_are_asked_of_the_supervisor(
 ) -> None:
     for function in ("_ask_train", "_ask_dry_run", "_ask_cancel"):
         assert "Asked for" in call(ada, config, function, *read_fields(config, function).values()).shown["notice"]
+    again = call(ada, config, "_ask_train", *read_fields(config, "_ask_train").values()).shown["notice"]
+    assert "Found one under way or about to begin" in again
     asked = requests.list_open(db.read())
     assert [(one.kind, one.person_id) for one in asked] == [
         (RequestKind.TRAIN, "ada"),
@@ -178,7 +180,8 @@ def test_a_release_is_rolled_back_only_with_its_version_typed(db: Database, ada:
 
 
 def test_a_release_is_put_live_by_its_number(db: Database, ada: TestClient, config: dict[str, Any]) -> None:
-    assert "Expected the number" in call(ada, config, "_promote_version", "one", "").shown["notice"]
+    for typed in ("one", "9" * 24):
+        assert "Expected the number" in call(ada, config, "_promote_version", typed, "").shown["notice"]
     assert 'role="alert"' in call(ada, config, "_promote_version", "99", "").shown["notice"]
     assert "Version 0 goes live" in call(ada, config, "_promote_version", "0", "try").shown["notice"]
 
@@ -207,18 +210,25 @@ def test_an_unknown_run_has_no_report(ada: TestClient, config: dict[str, Any], d
     assert runs.list_runs(db.read()) == []
 
 
-def test_a_run_is_asked_for_with_a_recipe_of_its_own_if_it_is_in_range(db: Database, ada: TestClient, config: dict[str, Any]) -> None:
+def test_a_run_is_asked_for_with_a_recipe_of_its_own_if_it_is_in_range(
+    db: Database, ada: TestClient, config: dict[str, Any], clock: Clock
+) -> None:
     fields = read_fields(config, "_ask_train")
-    call(ada, config, "_ask_train", *fields.values())
-    call(ada, config, "_ask_train", *{**fields, "recipe-rank": 8, "recipe-layers": "0, 2", "recipe-epochs": None}.values())
-    default, own = requests.list_open(db.read())
-    assert default.recipe is None
-    assert own.recipe is not None
-    assert read_recipe(own.recipe) == Recipe(rank=8, layers=(0, 2))
+
+    def ask(**changed: object) -> Request:
+        call(ada, config, "_ask_train", *{**fields, **{f"recipe-{name}": value for name, value in changed.items()}}.values())
+        with db.write() as tx:
+            (asked,) = requests.list_open(tx)
+            return requests.handle(tx, asked.id, outcome="Begun.", now=clock())
+
+    assert ask().recipe is None
+    own = ask(rank=8, layers="0, 2", epochs=None).recipe
+    assert own is not None
+    assert read_recipe(own) == Recipe(rank=8, layers=(0, 2))
     for wrong in ({"recipe-rank": 999}, {"recipe-layers": "first"}, {"recipe-learning_rate": 7}):
         refused = call(ada, config, "_ask_train", *{**fields, **wrong}.values()).shown["notice"]
         assert "expected" in refused, wrong
-    assert len(requests.list_open(db.read())) == 2
+    assert requests.list_open(db.read()) == []
 
 
 def test_settings_are_saved_or_refused_with_a_sentence(ada: TestClient, config: dict[str, Any], operating: Operating) -> None:

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from assistant.settings import Settings
 from assistant.web.sign_in import SignIn
 from assistant.web.wall import MOST_BODY_BYTES, Wall
 from feedback_db import people
@@ -63,8 +64,14 @@ def browse(sign_in: SignIn, db: Database, clock: Clock, streaming: Streaming) ->
         routes.append(Route(f"{mount}/gradio_api/queue/data", streaming.__call__))
         routes.append(Route(f"{mount}/gradio_api/cancel", show, methods=["POST"]))
 
-    def make(role: Role | None = None, *, welcomes_visitors: bool = True, base_url: str = "http://errata.example") -> TestClient:
-        wall = Wall(Starlette(routes=routes), sign_in, welcomes_visitors=welcomes_visitors, clock=clock)
+    def make(
+        role: Role | None = None,
+        *,
+        welcomes_visitors: bool = True,
+        base_url: str = "http://errata.example",
+        hosts: frozenset[str] | None = None,
+    ) -> TestClient:
+        wall = Wall(Starlette(routes=routes), sign_in, welcomes_visitors=welcomes_visitors, clock=clock, hosts=hosts)
         return sign_up(TestClient(wall, base_url=base_url, follow_redirects=False), role)
 
     def sign_up(client: TestClient, role: Role | None) -> TestClient:
@@ -200,6 +207,21 @@ def test_a_body_that_names_no_stream_is_refused_with_a_sentence(browse: Browse, 
     answer = browse(Role.END_USER).post("/gradio_api/queue/join", content=body)
     assert answer.status_code == 400
     assert "Reload the page" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("number", ["-1", "1.5", "true", '"0"'])
+def test_a_function_that_is_no_number_from_zero_on_is_refused_with_a_sentence(browse: Browse, number: str) -> None:
+    answer = browse(Role.END_USER).post("/gradio_api/queue/join", content=f'{{"session_hash": "s1", "fn_index": {number}}}')
+    assert (answer.status_code, "Reload the page" in answer.json()["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [("http://localhost:7860", 200), ("http://127.0.0.1:7860", 200), ("http://[::1]:7860", 200), ("http://evil.example:7860", 421)],
+)
+def test_who_serves_one_machine_is_not_found_by_a_strangers_name_that_leads_here(browse: Browse, address: str, status: int) -> None:
+    client = browse(base_url=address, hosts=Settings(host="127.0.0.1").known_hosts)
+    assert client.get("/").status_code == status
 
 
 def test_sixty_events_at_once_are_too_many_and_wait_a_moment(browse: Browse, clock: Clock) -> None:
