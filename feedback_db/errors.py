@@ -110,7 +110,7 @@ class AlreadyCorrectedError(FeedbackError):
 
     def __init__(self) -> None:
         super().__init__(
-            "Expected one correction of a reply from you. Found that an earlier one waits for a reviewer. Wait for the reviewer's word on it."
+            "Expected one correction of a reply from you. Found that an earlier one waits for a reviewer. Wait for the word on it."
         )
 
 

@@ -1,4 +1,5 @@
-// Of every page: whoever is not signed in any more is sent to sign in, and the list of conversations opens and closes on a phone.
+// Of every page: whoever is not signed in any more is sent to sign in, the list of conversations opens and closes on a phone, and what
+// goes wrong many times is said once.
 if (!window.errata) { // Gradio runs a page's head twice
   window.errata = true
   const fetched = window.fetch
@@ -18,4 +19,12 @@ if (!window.errata) { // Gradio runs a page's head twice
       document.querySelector('[data-do=toggle-side]')?.setAttribute('aria-expanded', 'false')
     }
   })
+  const hideRepeated = () => {
+    const said = new Set()
+    for (const toast of document.getElementsByClassName('toast-body')) {
+      toast.classList.toggle('repeated', said.has(toast.textContent))
+      said.add(toast.textContent)
+    }
+  }
+  new MutationObserver(hideRepeated).observe(document, {childList: true, subtree: true})
 }
