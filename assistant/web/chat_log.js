@@ -14,10 +14,11 @@ const open = (form) => {
   form.hidden = false
   openerOf(form)?.setAttribute('aria-expanded', 'true')
 }
-const begin = (form, first) => {
+const begin = (form, ...names) => {
   open(form)
   remember(form)
-  form.querySelector(first)?.focus({preventScroll: true})
+  const first = names.map((name) => form.querySelector(`[name=${name}]`)).find(Boolean)
+  first.focus({preventScroll: true})
   reveal(form)
 }
 const close = (form) => {
@@ -51,14 +52,14 @@ const does = {
     const isPressed = button.getAttribute('aria-pressed') === 'true'
     const form = button.closest('.turn').querySelector('form.correction')
     if (!isPressed && button.dataset.value === 'bad') {
-      begin(form, '[name=reason]')
+      begin(form, 'reason')
     } else {
       close(form)
     }
     tell('rate', {turn: turnOf(button), value: isPressed ? '' : button.dataset.value})
   },
-  correct: (button) => begin(button.closest('.turn').querySelector('form.correction'), 'textarea, [name=reason]'),
-  edit: (button) => begin(button.closest('.said').querySelector('form.rewrite'), 'textarea'),
+  correct: (button) => begin(button.closest('.turn').querySelector('form.correction'), 'reply', 'reason'),
+  edit: (button) => begin(button.closest('.said').querySelector('form.rewrite'), 'message'),
   keep: (button) => {
     const form = button.closest('form')
     close(form)
@@ -103,16 +104,14 @@ element.addEventListener('focusin', ({target}) => {
   focused = {turn: turnOf(target), like, opener: form?.matches('.correction') ? '[data-do=correct]' : '', target}
 })
 element.addEventListener('focusout', ({target}) => {
-  if (target.isConnected && document.hasFocus()) {
-    setTimeout(() => {
-      if (target.isConnected) {
-        focused = undefined
-      }
-    })
-  }
+  setTimeout(() => { // what is drawn anew takes or hides it; anything else that takes the focus is somebody's wish
+    if (focused?.target === target && target.checkVisibility() && document.hasFocus()) {
+      focused = undefined
+    }
+  })
 })
 const focusAgain = () => {
-  if (!focused || focused.target.isConnected || document.activeElement !== document.body) {
+  if (!focused || focused.target.checkVisibility() || document.activeElement !== document.body) {
     return
   }
   const {turn, like, opener, target} = focused
@@ -157,5 +156,5 @@ watch('value', () => {
       }
     }
   }
-  focusAgain()
+  setTimeout(focusAgain) // once what had the focus is hidden or gone
 })

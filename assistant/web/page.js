@@ -21,9 +21,9 @@ if (!window.errata) { // Gradio runs a page's head twice
   })
   const hideRepeated = () => {
     const said = new Set()
-    for (const toast of document.getElementsByClassName('toast-body')) {
-      toast.classList.toggle('repeated', said.has(toast.textContent))
-      said.add(toast.textContent)
+    for (const message of document.getElementsByClassName('toast-message-item')) {
+      message.classList.toggle('repeated', said.has(message.textContent))
+      said.add(message.textContent)
     }
   }
   new MutationObserver(hideRepeated).observe(document, {childList: true, subtree: true})
