@@ -111,7 +111,8 @@ element.addEventListener('focusout', ({target}) => {
   })
 })
 const focusAgain = () => {
-  if (!focused || focused.target.checkVisibility() || document.activeElement !== document.body) {
+  const isElsewhere = ![document.body, focused?.target].includes(document.activeElement)
+  if (!focused || focused.target.checkVisibility() || isElsewhere) {
     return
   }
   const {turn, like, opener, target} = focused

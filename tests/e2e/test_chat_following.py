@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from assistant.answering import UnderWay
+from feedback_db.records import Role
 from tests.e2e.conftest import Open, wait_for
 from tests.e2e.test_chat import correct, say
 
@@ -216,6 +217,15 @@ def test_what_goes_wrong_many_times_is_said_once(open_page: Open) -> None:
     page.click("#new")
     expect(page.locator(".toast-message-item")).to_have_count(2)
     expect(page.locator(".toast-message-item:visible")).to_have_count(1)
+
+
+def test_the_link_of_the_page_that_is_shown_looks_otherwise_than_the_others(open_page: Open) -> None:
+    page = open_page(who=("ada", Role.ADMIN))
+    expect(page.locator("#header [aria-current=page]")).to_have_text("Chat")
+    look = "(link) => { const it = getComputedStyle(link); return [it.color, it.fontWeight, it.borderBottomWidth] }"
+    here, other = (page.locator(f"#header a{part}").first.evaluate(look) for part in ("[aria-current]", ":not([aria-current])"))
+    assert here[0] != other[0]
+    assert here[1:] == ["650", "2px"]
 
 
 def test_the_cursor_stands_behind_the_last_word(open_page: Open, go_on: threading.Event) -> None:
