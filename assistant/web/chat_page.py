@@ -21,14 +21,15 @@ from assistant.errors import AssistantError
 from assistant.web import chat_view
 from assistant.web.events import read_flag, read_text
 from assistant.web.feedback import CONSENT, Feedback
+from assistant.web.own_conversations import OwnConversations
 from assistant.web.roles import requires
 from assistant.web.screen import Screens, Stay
 from assistant.web.sign_in import SignIn
-from feedback_db import conversations, erasure, fixes
+from feedback_db import conversations, fixes
 from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.errors import FeedbackError, NotFoundError
-from feedback_db.records import Channel, ConversationId, Person, Role, TurnId
+from feedback_db.records import ConversationId, Person, Role
 
 _PAUSE_S = 0.07  # between two looks at a reply on its way: some fourteen a second
 _HERE = Path(__file__).parent
@@ -57,9 +58,10 @@ class ChatPage:
         clock: Callable[[], datetime],
     ) -> None:
         self.sign_in, self.clock = sign_in, clock
-        self._db, self._audit, self._live, self._answering = db, audit, live, answering
+        self._db, self._live, self._answering = db, live, answering
         self._title, self._examples, self._mounts = title, tuple(examples), tuple(mounts)
         self._feedback, self._screens = Feedback(db, live), Screens()
+        self._own = OwnConversations(db, audit, answering, clock)
 
     def build(self) -> gr.Blocks:
         """Return the page, with a role on each of its functions."""
@@ -151,21 +153,17 @@ class ChatPage:
         `asked` is the last message that the browser sent and saw no answer to: where there is none, it goes back into the box.
         """
         try:
-            conversation_id = await to_thread.run_sync(self._check, person, conversation) if conversation else None
+            conversation_id = await to_thread.run_sync(self._own.check, person, conversation) if conversation else None
         except NotFoundError:
             conversation_id = None
         found = None if conversation_id is None else self._answering.find(conversation_id)
         shown = await to_thread.run_sync(self._show, person, conversation_id, found)
-        if asked.strip() and found is None and not await to_thread.run_sync(self._is_answered, conversation_id, asked):
+        if asked.strip() and found is None and not await to_thread.run_sync(self._own.is_answered, conversation_id, asked):
             shown |= {self._message: asked, self._notice: chat_view.render_hint(_UNANSWERED)}
         yield shown
         if conversation_id is not None and found is not None:
             async for shown in self._follow(person, conversation_id, found, stay):
                 yield shown
-
-    def _is_answered(self, conversation_id: ConversationId | None, asked: str) -> bool:
-        turns = [] if conversation_id is None else conversations.list_turns(self._db.read(), conversation_id)
-        return bool(turns) and turns[-1].user_message == asked.strip()
 
     @requires(Role.END_USER)
     async def _send(self, person: Person, message: str, conversation: str, consent: bool, browser: gr.Request) -> _Drawing:
@@ -182,19 +180,19 @@ class ChatPage:
 
     @requires(Role.END_USER)
     async def _retry(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Drawing:
-        begin = partial(self._begin_again, person, conversation, read_text(event, "turn"), None)
+        begin = partial(self._own.begin_again, person, conversation, read_text(event, "turn"), None)
         async for shown in self._draw(browser, partial(self._answer, person, conversation, begin, gr.skip())):
             yield shown
 
     @requires(Role.END_USER)
     async def _rewrite(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Drawing:
-        begin = partial(self._begin_again, person, conversation, read_text(event, "turn"), read_text(event, "message"))
+        begin = partial(self._own.begin_again, person, conversation, read_text(event, "turn"), read_text(event, "message"))
         async for shown in self._draw(browser, partial(self._answer, person, conversation, begin, gr.skip())):
             yield shown
 
     def _ask(self, person: Person, message: str, conversation: str, consent: bool, browser: gr.Request) -> _Drawing:
         """Answer a message, in a new conversation if there is none yet."""
-        begin = partial(self._begin_answer, person, message, conversation, consent)
+        begin = partial(self._own.begin_answer, person, message, conversation, consent=consent)
         return self._draw(browser, partial(self._answer, person, conversation, begin, message))
 
     async def _answer(
@@ -206,37 +204,13 @@ class ChatPage:
         except (AssistantError, FeedbackError) as refused:
             yield await to_thread.run_sync(self._refuse, person, conversation, refused) | {self._message: draft}
             under_way = self._answering.find(ConversationId(conversation))
-            if under_way is None or not await to_thread.run_sync(self._is_own, person, conversation):
+            if under_way is None or not await to_thread.run_sync(self._own.is_own, person, conversation):
                 return
             conversation_id, found = ConversationId(conversation), under_way  # which this page followed until now
         else:
             yield await to_thread.run_sync(self._show, person, conversation_id, found) | {self._message: ""}
         async for shown in self._follow(person, conversation_id, found, stay):
             yield shown
-
-    def _begin_answer(self, person: Person, message: str, conversation: str, consent: bool) -> tuple[ConversationId, UnderWay]:
-        if conversation:
-            conversation_id = self._check(person, conversation)
-            return conversation_id, self._answering.ask(conversation_id, message, person_id=person.id)
-        now, conversation_id = self.clock(), ConversationId(uuid.uuid4().hex)
-        with self._db.write() as tx:
-            conversations.start_conversation(tx, conversation_id, person_id=person.id, channel=Channel.WEB, title=message, now=now)
-            if consent:
-                conversations.record_consent(tx, conversation_id, given=True, wording=CONSENT, now=now)
-        try:
-            return conversation_id, self._answering.ask(conversation_id, message, person_id=person.id)
-        except (AssistantError, FeedbackError):
-            with self._db.write() as tx:  # nothing was said in it
-                erasure.erase_conversation(tx, conversation_id, now=now)
-            raise
-
-    def _begin_again(self, person: Person, conversation: str, turn: str, message: str | None) -> tuple[ConversationId, UnderWay]:
-        conversation_id = self._check(person, conversation)
-        last = conversations.find_turn(self._db.read(), TurnId(turn), owner=person.id)
-        found = self._answering.ask(
-            conversation_id, last.user_message if message is None else message, person_id=person.id, replaces=last.id
-        )
-        return conversation_id, found
 
     async def _follow(self, person: Person, conversation_id: ConversationId, found: UnderWay, stay: Stay) -> _Drawing:
         """Show a reply while it is written; if the browser goes or shows something else, the reply goes on."""
@@ -260,14 +234,14 @@ class ChatPage:
 
     def _refuse(self, person: Person, conversation: str, refused: Exception) -> _Shown:
         """Say why something cannot be; where that is because the conversation is gone, the page shows a new one."""
-        if conversation and not self._is_own(person, conversation):
+        if conversation and not self._own.is_own(person, conversation):
             return self._show(person, None) | {self._notice: chat_view.render_hint(_DELETED)}
         return {self._notice: chat_view.render_notice(str(refused))}
 
     @requires(Role.END_USER)
     def _stop(self, person: Person, conversation: str) -> _Shown:
         try:
-            found = self._answering.find(self._check(person, conversation))
+            found = self._answering.find(self._own.check(person, conversation))
         except NotFoundError:
             found = None
         if found is not None:
@@ -327,26 +301,12 @@ class ChatPage:
     @requires(Role.END_USER)
     async def _erase(self, person: Person, conversation: str, search: str, browser: gr.Request, event: gr.EventData) -> _Drawing:
         wanted = read_text(event, "id")
-        await to_thread.run_sync(self._erase_named, person, wanted)
+        await to_thread.run_sync(self._own.erase, person, wanted)
         if wanted == conversation:
             async for shown in self._draw(browser, partial(self._open, person, "", "")):
                 yield shown
         else:
             yield {self._list: await to_thread.run_sync(self._render_list, person, conversation, search), self._notice: ""}
-
-    def _erase_named(self, person: Person, conversation: str) -> None:
-        """Erase a conversation with its answer under way; one that is gone already is what was wanted."""
-        try:
-            erased = self._check(person, conversation)
-        except NotFoundError:
-            return
-        found = self._answering.find(erased)
-        if found is not None:
-            found.stop()
-            found.wait()
-        with self._db.write() as tx:  # the next tick of the supervisor takes the text out of the files, too
-            counts = erasure.erase_conversation(tx, erased, now=self.clock()).counts
-            self._audit.append(tx, actor=person.id, action="erase", subject=erased, details=dict(counts), now=self.clock())
 
     @requires(Role.END_USER)
     def _find(self, person: Person, conversation: str, search: str) -> _Shown:
@@ -368,7 +328,7 @@ class ChatPage:
         `change` returns what to say to that, if anything; `most` turns are shown.
         """
         try:
-            conversation_id = self._check(person, conversation)
+            conversation_id = self._own.check(person, conversation)
             answer = change(conversation_id) or ""
         except FeedbackError as refused:
             return self._refuse(person, conversation, refused)
@@ -378,16 +338,6 @@ class ChatPage:
             self._consent: bool(conversations.find_conversation(self._db.read(), conversation_id, owner=person.id).consent),
             self._notice: chat_view.render_hint(answer),
         }
-
-    def _check(self, person: Person, conversation: str) -> ConversationId:
-        return conversations.find_conversation(self._db.read(), ConversationId(conversation), owner=person.id).id
-
-    def _is_own(self, person: Person, conversation: str) -> bool:
-        try:
-            self._check(person, conversation)
-        except NotFoundError:
-            return False
-        return True
 
     def _show(self, person: Person, conversation_id: ConversationId | None, under_way: UnderWay | None = None) -> _Shown:
         """Return the whole page as it is for somebody with a conversation, None for a new one."""
