@@ -124,6 +124,9 @@ class ChatPage:
 
     @requires(Role.END_USER)
     async def _load(self, person: Person, conversation: str, asked: str, browser: gr.Request) -> _Drawing:
+        if self._screens.is_taken(browser.session_hash):  # somebody has asked before the page was whole
+            yield {self._notice: gr.skip()}
+            return
         async for shown in self._draw(browser, partial(self._open, person, conversation, asked)):
             yield shown
 

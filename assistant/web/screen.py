@@ -44,6 +44,10 @@ class Screens:
     def __init__(self) -> None:
         self._stays: dict[str, Stay] = {}
 
+    def is_taken(self, page: str | None) -> bool:
+        """Say whether an event shows something on a page now."""
+        return (page or "") in self._stays
+
     @asynccontextmanager
     async def take(self, page: str | None) -> AsyncIterator[Stay]:
         """Show something on a page as soon as whatever was shown has let go of it."""
