@@ -1,6 +1,6 @@
 """Answers under way: each runs to its end by itself, and whoever likes follows it; a page that is reloaded finds it again.
 
-One conversation has one answer under way at a time.
+One conversation has one answer under way at a time, and one person a few.
 """
 
 import threading
@@ -10,12 +10,13 @@ from datetime import datetime
 
 from assistant.chat import Answer, answer
 from assistant.engine.live import LiveAssistant
-from assistant.errors import AlreadyAnsweringError, AssistantError
+from assistant.errors import AlreadyAnsweringError, AssistantError, TooManyAnswersError
 from feedback_db.database import Database
 from feedback_db.errors import FeedbackError
 from feedback_db.records import ConversationId, PersonId, TurnId
 
 _DEADLINE_S = 300.0
+_MOST_A_PERSON = 2  # one goes on while its person asks elsewhere; with more, one visitor could take every place in the queue
 
 
 class UnderWay:
@@ -60,7 +61,8 @@ class Answering:
 
     def __init__(self, db: Database, live: LiveAssistant, clock: Callable[[], datetime]) -> None:
         self._db, self._live, self._clock = db, live, clock
-        self._under_way: dict[ConversationId, UnderWay | None] = {}
+        self._under_way: dict[ConversationId, UnderWay | None] = {}  # None: begins this moment
+        self._person_of: dict[ConversationId, PersonId] = {}  # of each of them, who asked
         self._lock = threading.Lock()
 
     def ask(self, conversation_id: ConversationId, message: str, *, person_id: PersonId, replaces: TurnId | None = None) -> UnderWay:
@@ -68,12 +70,15 @@ class Answering:
 
         Raises:
             AlreadyAnsweringError: an answer is under way in this conversation.
+            TooManyAnswersError: the person has as many under way as one may have.
             AssistantError, FeedbackError: see `chat.answer`.
         """
         with self._lock:
             if conversation_id in self._under_way:
                 raise AlreadyAnsweringError
-            self._under_way[conversation_id] = None
+            if list(self._person_of.values()).count(person_id) >= _MOST_A_PERSON:
+                raise TooManyAnswersError(_MOST_A_PERSON)
+            self._under_way[conversation_id], self._person_of[conversation_id] = None, person_id
         try:
             found = answer(
                 self._db,
@@ -109,4 +114,4 @@ class Answering:
 
     def _forget(self, conversation_id: ConversationId) -> None:
         with self._lock:
-            self._under_way.pop(conversation_id, None)
+            del self._under_way[conversation_id], self._person_of[conversation_id]

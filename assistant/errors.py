@@ -178,6 +178,13 @@ class AlreadyAnsweringError(AssistantError):
         super().__init__("Expected one message at a time. Found an answer under way in this conversation. Wait for its end, or stop it.")
 
 
+class TooManyAnswersError(AssistantError):
+    """A person has as many answers under way as one may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"Expected at most {most} answers to you at once. Found that many under way. Wait for one to end, or stop it.")
+
+
 class AssistantClosedError(AssistantError):
     """The assistant is shutting down."""
 

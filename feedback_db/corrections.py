@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from feedback_db.database import Reader, Transaction, find_row, read_optional_time, read_time, store_time, translate_refusals
-from feedback_db.errors import AlreadyReviewedError, NotFoundError, OwnCorrectionError, ReviewFinalError
+from feedback_db.errors import AlreadyCorrectedError, AlreadyReviewedError, NotFoundError, OwnCorrectionError, ReviewFinalError
 from feedback_db.records import Correction, CorrectionId, CorrectionState, Decision, PersonId, Review, ReviewId, TurnId
 from feedback_db.text_checks import check_text
 
@@ -20,9 +20,13 @@ def add_correction(
 
     Raises:
         EmptyTextError, TextTooLongError, HostileTextError: the reply cannot be learned as it is.
+        AlreadyCorrectedError: an earlier correction by the same author waits still.
         NotFoundError: there is no such turn.
     """
     text = check_text(corrected_reply, what="a corrected reply", max_chars=MAX_REPLY_CHARS)
+    waiting = "SELECT 1 FROM corrections WHERE turn_id = :turn_id AND author_id = :author AND state = 'pending'"
+    if tx.execute(waiting, {"turn_id": turn_id, "author": author}).fetchone() is not None:
+        raise AlreadyCorrectedError
     try:
         tx.execute(
             """

@@ -105,6 +105,15 @@ class AlreadyReviewedError(FeedbackError):
         super().__init__(f"Expected a correction that waits for your review. Found it {state}. Go on with the next one.")
 
 
+class AlreadyCorrectedError(FeedbackError):
+    """An author's earlier correction of the same reply waits still."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Expected one correction of a reply from you. Found that an earlier one waits for a reviewer. Wait for the word on it."
+        )
+
+
 class EmptyTextError(FeedbackError):
     """A text that must say something says nothing."""
 

@@ -1,53 +1,72 @@
-// The log of a conversation: tells the page what somebody does, and keeps what is being written while the log is drawn anew.
-const drafts = new Map() // turn id → {name: value} of an open correction
+// The log of a conversation: tells the page what somebody does, and keeps what is being written, and where one is, while it is drawn anew.
+const drafts = new Map() // turn id and kind of form → {name: value} of a form that is open
+const sent = new Set() // those whose form was sent: it closes when the log is drawn anew, and stays open if it is refused
+const kindOf = (form) => (form.matches('.correction') ? 'correction' : 'rewrite')
+const keyOf = (form) => `${kindOf(form)} ${turnOf(form)}`
 const turnOf = (node) => node.closest('.turn')?.dataset.turn
-const openForm = (turn) => {
-  const form = turn.querySelector('form.correction')
+const find = (id, selector) => element.querySelector(`.turn[data-turn="${CSS.escape(id)}"] ${selector}`)
+const openerOf = (form) => find(turnOf(form), form.matches('.correction') ? '[data-do=correct]' : '[data-do=edit]')
+const reveal = (form) => { // the sticky foot covers the end of the log, so its height is kept free below
+  form.style.scrollMarginBottom = `${document.querySelector('#foot').offsetHeight + 8}px`
+  form.scrollIntoView({block: 'nearest'})
+}
+const open = (form) => {
   form.hidden = false
-  turn.querySelector('[data-do=correct]').setAttribute('aria-expanded', 'true')
-  return form
+  openerOf(form)?.setAttribute('aria-expanded', 'true')
+}
+const begin = (form, ...names) => {
+  open(form)
+  remember(form)
+  const first = names.map((name) => form.querySelector(`[name=${name}]`)).find(Boolean)
+  first.focus({preventScroll: true})
+  reveal(form)
 }
 const close = (form) => {
   form.hidden = true
-  const turn = form.closest('.turn')
-  drafts.delete(turn.dataset.turn)
-  const opener = turn.querySelector(form.matches('.correction') ? '[data-do=correct]' : '[data-do=edit]')
-  opener.setAttribute('aria-expanded', 'false')
-  opener.focus()
+  drafts.delete(keyOf(form))
+  openerOf(form)?.setAttribute('aria-expanded', 'false')
 }
 const remember = (form) => {
-  if (form?.matches('.correction')) {
-    drafts.set(turnOf(form), {...Object.fromEntries(new FormData(form)), consent: form.consent?.checked})
+  if (form) {
+    drafts.set(keyOf(form), {...Object.fromEntries(new FormData(form)), consent: form.consent?.checked})
+    sent.delete(keyOf(form))
   }
 }
+const tell = (what, told) => trigger(what, {...told, shown: String(element.querySelectorAll('.turn').length)})
+let first // the turn that was the first of all before earlier ones are shown
 const does = {
-  ask: (button) => trigger('ask', {message: button.dataset.value}),
+  ask: (button) => {
+    sessionStorage.setItem('asked', button.dataset.value)
+    trigger('ask', {message: button.dataset.value})
+  },
   copy: async (button) => {
     await navigator.clipboard.writeText(button.closest('.said').querySelector('[data-copy]').dataset.copy)
     button.classList.add('done')
     setTimeout(() => button.classList.remove('done'), 1500)
   },
+  earlier: () => {
+    first = element.querySelector('.turn').dataset.turn
+    tell('earlier', {})
+  },
   rate: (button) => {
     const isPressed = button.getAttribute('aria-pressed') === 'true'
-    const turn = button.closest('.turn')
+    const form = button.closest('.turn').querySelector('form.correction')
     if (!isPressed && button.dataset.value === 'bad') {
-      remember(openForm(turn))
+      begin(form, 'reason')
+    } else {
+      close(form)
     }
-    trigger('rate', {turn: turn.dataset.turn, value: isPressed ? '' : button.dataset.value})
+    tell('rate', {turn: turnOf(button), value: isPressed ? '' : button.dataset.value})
   },
-  correct: (button) => {
-    const form = openForm(button.closest('.turn'))
-    remember(form)
-    form.elements.reply.focus()
+  correct: (button) => begin(button.closest('.turn').querySelector('form.correction'), 'reply', 'reason'),
+  edit: (button) => begin(button.closest('.said').querySelector('form.rewrite'), 'message'),
+  keep: (button) => {
+    const form = button.closest('form')
+    close(form)
+    openerOf(form)?.focus()
   },
-  edit: (button) => {
-    const form = button.closest('.said').querySelector('form.rewrite')
-    form.hidden = false
-    form.message.focus()
-  },
-  keep: (button) => close(button.closest('form')),
   retry: (button) => trigger('retry', {turn: turnOf(button)}),
-  vote: (button) => trigger('vote', {correction: button.dataset.correction, value: button.dataset.value}),
+  vote: (button) => tell('vote', {correction: button.dataset.correction, value: button.dataset.value}),
 }
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-do]')
@@ -59,32 +78,77 @@ element.addEventListener('submit', (event) => {
   const form = event.target
   const turn = turnOf(form)
   const told = Object.fromEntries(new FormData(form))
+  sent.add(keyOf(form))
   if (form.matches('.rewrite')) {
+    sessionStorage.setItem('asked', told.message)
     trigger('rewrite', {turn, message: told.message})
   } else {
-    drafts.delete(turn)
-    trigger('correct', {turn, reply: told.reply, reason: told.reason ?? '', comment: told.comment, consent: form.consent?.checked ?? false})
+    const reply = told.reply ?? find(turn, '[data-copy]').dataset.copy
+    tell('correct', {turn, reply, reason: told.reason ?? '', comment: told.comment, consent: form.consent?.checked ?? false})
   }
 })
 element.addEventListener('keydown', (event) => {
   const form = event.target.closest('form')
   if (event.key === 'Escape' && form) {
-    close(form)
+    does.keep(form)
   }
 })
+
+// Whatever has the focus is gone once the log is drawn anew: its like gets it, or what opens the form that it was in, or the message box.
+let focused
+element.addEventListener('focusin', ({target}) => {
+  const {do: does, value} = target.dataset
+  const {name, type, form} = target
+  const own = does ? `[data-do=${does}]${value ? `[data-value="${CSS.escape(value)}"]` : ''}` : ''
+  const like = name ? `form.${kindOf(form)} [name=${name}]${type === 'radio' ? `[value="${CSS.escape(target.value)}"]` : ''}` : own
+  focused = {turn: turnOf(target), like, opener: form?.matches('.correction') ? '[data-do=correct]' : '', target}
+})
+element.addEventListener('focusout', ({target}) => {
+  setTimeout(() => { // what is drawn anew takes or hides it; anything else that takes the focus is somebody's wish
+    if (focused?.target === target && target.checkVisibility() && document.hasFocus()) {
+      focused = undefined
+    }
+  })
+})
+const focusAgain = () => {
+  const isElsewhere = ![document.body, focused?.target].includes(document.activeElement)
+  if (!focused || focused.target.checkVisibility() || isElsewhere) {
+    return
+  }
+  const {turn, like, opener, target} = focused
+  const ones = turn ? [like, opener].filter(Boolean).map((selector) => find(turn, selector)) : []
+  const found = ones.find((one) => one?.checkVisibility()) ?? document.querySelector('#msg textarea')
+  found.focus({preventScroll: true})
+  if (found.name === target.name && found.matches('textarea')) {
+    found.setSelectionRange(target.selectionStart, target.selectionEnd)
+  }
+}
+
 let newest
 watch('value', () => {
-  const last = [...element.querySelectorAll('.turn')].at(-1)
+  const turns = [...element.querySelectorAll('.turn')]
+  const last = turns.at(-1)
+  if (last?.querySelector('.by-user .text').textContent === sessionStorage.getItem('asked')?.trim()) {
+    sessionStorage.removeItem('asked') // its answer is logged
+  }
   if (last?.dataset.turn !== newest) { // another conversation, or a turn more: begin where it ends
     newest = last?.dataset.turn
     last?.scrollIntoView({block: 'end'})
+  } else if (first && first !== turns[0]?.dataset.turn) {
+    find(first, '.by-user')?.scrollIntoView({block: 'start'})
+    turns[0].tabIndex = -1
+    turns[0].focus({preventScroll: true})
+    first = focused = undefined
   }
-  for (const [id, told] of drafts) {
-    const turn = element.querySelector(`.turn[data-turn="${CSS.escape(id)}"]`)
-    if (turn?.querySelector('form.correction')) {
-      const form = openForm(turn)
-      for (const name of ['reply', 'comment', 'reason']) {
-        if (told[name] !== undefined) {
+  sent.forEach((key) => drafts.delete(key))
+  sent.clear()
+  for (const [key, told] of drafts) {
+    const [kind, id] = key.split(' ')
+    const form = find(id, `form.${kind}`)
+    if (form) {
+      open(form)
+      for (const name of ['reply', 'comment', 'reason', 'message']) {
+        if (told[name] !== undefined && form.elements[name]) {
           form.elements[name].value = told[name]
         }
       }
@@ -93,4 +157,5 @@ watch('value', () => {
       }
     }
   }
+  setTimeout(focusAgain) // once what had the focus is hidden or gone
 })

@@ -5,11 +5,12 @@ Nothing that a browser sends is trusted but its session: it names conversations 
 
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
 import gradio as gr
 from anyio import to_thread
 
@@ -19,19 +20,25 @@ from assistant.engine.live import LiveAssistant
 from assistant.errors import AssistantError
 from assistant.web import chat_view
 from assistant.web.events import read_flag, read_text
+from assistant.web.feedback import CONSENT, Feedback
+from assistant.web.own_conversations import OwnConversations
 from assistant.web.roles import requires
+from assistant.web.screen import Screens, Stay
 from assistant.web.sign_in import SignIn
-from feedback_db import conversations, corrections, erasure, fixes
+from feedback_db import conversations, fixes
 from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.errors import FeedbackError, NotFoundError
-from feedback_db.records import Channel, ConversationId, CorrectionId, Person, Role, TurnId
+from feedback_db.records import ConversationId, Person, Role
 
 _PAUSE_S = 0.07  # between two looks at a reply on its way: some fourteen a second
 _HERE = Path(__file__).parent
-_CONSENT = "Errata may learn from this conversation"  # the wording that a consent is recorded with
-_MOST_SHOWN = 50  # turns; a page with more of them becomes slow
+_SHOWN_AT_ONCE = 50  # turns; a page with more of them becomes slow, so more are shown only to whoever asks
+_MOST_DIGITS = 6  # of a number of turns that a browser tells
+_DELETED = "This conversation was deleted, perhaps in another tab. Ask anew, or choose another one."
+_UNANSWERED = "This message has no answer yet. Send it again."
 _Shown = dict[Any, Any]  # what changes on the page: component → its value
+_Drawing = AsyncGenerator[_Shown, None]
 
 
 class ChatPage:
@@ -51,8 +58,10 @@ class ChatPage:
         clock: Callable[[], datetime],
     ) -> None:
         self.sign_in, self.clock = sign_in, clock
-        self._db, self._audit, self._live, self._answering = db, audit, live, answering
+        self._db, self._live, self._answering = db, live, answering
         self._title, self._examples, self._mounts = title, tuple(examples), tuple(mounts)
+        self._feedback, self._screens = Feedback(db, live), Screens()
+        self._own = OwnConversations(db, audit, answering, clock)
 
     def build(self) -> gr.Blocks:
         """Return the page, with a role on each of its functions."""
@@ -82,19 +91,21 @@ class ChatPage:
                             )
                             self._submit = gr.Button("Send", variant="primary", elem_id="send", scale=0, min_width=0)
                             self._end = gr.Button("Stop", variant="secondary", elem_id="stop", scale=0, min_width=0)
-                        self._consent = gr.Checkbox(label=_CONSENT, elem_id="consent", container=False)
+                        self._consent = gr.Checkbox(label=CONSENT, elem_id="consent", container=False)
             self._conversation = gr.Textbox(visible="hidden", elem_id="conversation")
             self._listen(page)
         return page
 
     def _listen(self, page: gr.Blocks) -> None:
-        everything = [self._header, self._list, self._log, self._pending, self._notice, self._message, self._consent, self._conversation]
+        shown = [self._header, self._search, self._list, self._log, self._pending, self._notice, self._message, self._consent]
         here = self._conversation
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "outputs": everything}
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "outputs": [*shown, here]}
         asks = {**quiet, "concurrency_limit": None}
-        page.load(self._load, here, js=_READ_ADDRESS, **asks)
+        opens = {**asks, "trigger_mode": "multiple"}  # or what is still being drawn would keep anything else from being opened
+        writes: dict[str, Any] = {"fn": None, "inputs": here, "outputs": None, "js": _WRITE_ADDRESS, "show_progress": "hidden"}
+        page.load(self._load, [here, self._message], js=_READ_ADDRESS, **asks).then(**writes)
         for say in (self._message.submit, self._submit.click):
-            say(self._send, [self._message, here, self._consent], **asks)
+            say(self._send, [self._message, here, self._consent], js=_KEEP_MESSAGE, **asks)
         self._end.click(self._stop, here, **quiet)
         self._log.ask(self._send_example, [here, self._consent], **asks)
         self._log.retry(self._retry, here, **asks)
@@ -102,120 +113,138 @@ class ChatPage:
         self._log.rate(self._rate, here, **quiet)
         self._log.correct(self._correct, here, **quiet)
         self._log.vote(self._vote, here, **quiet)
-        self._new.click(self._begin, None, **quiet)
-        self._list.open(self._load_named, None, **asks)
+        self._log.earlier(self._show_earlier, here, **quiet)
+        self._new.click(self._begin, None, **opens)
+        self._list.open(self._load_named, None, **opens).then(**writes)
         self._list.rename(self._rename, [here, self._search], **quiet)
-        self._list.erase(self._erase, [here, self._search], **quiet)
+        self._list.erase(self._erase, [here, self._search], **asks)
         self._search.change(self._find, [here, self._search], trigger_mode="always_last", **quiet)
         self._consent.input(self._give_consent, [self._consent, here], **quiet)
-        here.change(None, here, None, js=_WRITE_ADDRESS, show_progress="hidden")
+        here.change(**writes)
 
     @requires(Role.END_USER)
-    async def _load(self, person: Person, conversation: str) -> AsyncGenerator[_Shown, None]:
-        async for shown in self._open(person, conversation):
+    async def _load(self, person: Person, conversation: str, asked: str, browser: gr.Request) -> _Drawing:
+        if self._screens.is_taken(browser.session_hash):  # somebody has asked before the page was whole
+            yield {self._notice: gr.skip()}
+            return
+        async for shown in self._draw(browser, partial(self._open, person, conversation, asked)):
             yield shown
 
     @requires(Role.END_USER)
-    async def _load_named(self, person: Person, event: gr.EventData) -> AsyncGenerator[_Shown, None]:
-        async for shown in self._open(person, read_text(event, "id")):
+    async def _load_named(self, person: Person, browser: gr.Request, event: gr.EventData) -> _Drawing:
+        async for shown in self._draw(browser, partial(self._open, person, read_text(event, "id"), "")):
             yield shown
 
-    async def _open(self, person: Person, conversation: str) -> AsyncGenerator[_Shown, None]:
-        """Show a conversation, and its answer that is under way; one that is not there is as good as none."""
+    @requires(Role.END_USER)
+    async def _begin(self, person: Person, browser: gr.Request) -> _Drawing:
+        async for shown in self._draw(browser, partial(self._open, person, "", "")):
+            yield shown
+
+    async def _draw(self, browser: gr.Request, draw: Callable[[Stay], _Drawing]) -> _Drawing:
+        """Draw on a page until it shows something else."""
+        async with self._screens.take(browser.session_hash) as stay, aclosing(draw(stay)) as drawn:
+            async for shown in drawn:
+                if stay.is_over:
+                    break
+                yield shown
+            if stay.is_over:
+                yield {self._notice: gr.skip()}  # Gradio tells the last one again at the end
+
+    async def _open(self, person: Person, conversation: str, asked: str, stay: Stay) -> _Drawing:
+        """Show a conversation, and its answer that is under way; one that is not there is as good as none.
+
+        `asked` is the last message that the browser sent and saw no answer to: where there is none, it goes back into the box.
+        """
         try:
-            conversation_id = await to_thread.run_sync(self._check, person, conversation) if conversation else None
+            conversation_id = await to_thread.run_sync(self._own.check, person, conversation) if conversation else None
         except NotFoundError:
             conversation_id = None
         found = None if conversation_id is None else self._answering.find(conversation_id)
-        yield await to_thread.run_sync(self._show, person, conversation_id)
+        shown = await to_thread.run_sync(self._show, person, conversation_id, found)
+        if asked.strip() and found is None and not await to_thread.run_sync(self._own.is_answered, conversation_id, asked):
+            shown |= {self._message: asked, self._notice: chat_view.render_hint(_UNANSWERED)}
+        yield shown
         if conversation_id is not None and found is not None:
-            async for shown in self._follow(person, conversation_id, found):
+            async for shown in self._follow(person, conversation_id, found, stay):
                 yield shown
 
     @requires(Role.END_USER)
-    async def _send(self, person: Person, message: str, conversation: str, consent: bool) -> AsyncGenerator[_Shown, None]:
-        async for shown in self._ask(person, message, conversation, consent):
+    async def _send(self, person: Person, message: str, conversation: str, consent: bool, browser: gr.Request) -> _Drawing:
+        if message.strip():
+            async for shown in self._ask(person, message, conversation, consent, browser):
+                yield shown
+
+    @requires(Role.END_USER)
+    async def _send_example(self, person: Person, conversation: str, consent: bool, browser: gr.Request, event: gr.EventData) -> _Drawing:
+        message = read_text(event, "message")
+        if message.strip():
+            async for shown in self._ask(person, message, conversation, consent, browser):
+                yield shown
+
+    @requires(Role.END_USER)
+    async def _retry(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Drawing:
+        begin = partial(self._own.begin_again, person, conversation, read_text(event, "turn"), None)
+        async for shown in self._draw(browser, partial(self._answer, person, conversation, begin, gr.skip())):
             yield shown
 
     @requires(Role.END_USER)
-    async def _send_example(self, person: Person, conversation: str, consent: bool, event: gr.EventData) -> AsyncGenerator[_Shown, None]:
-        async for shown in self._ask(person, read_text(event, "message"), conversation, consent):
+    async def _rewrite(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Drawing:
+        begin = partial(self._own.begin_again, person, conversation, read_text(event, "turn"), read_text(event, "message"))
+        async for shown in self._draw(browser, partial(self._answer, person, conversation, begin, gr.skip())):
             yield shown
 
-    async def _ask(self, person: Person, message: str, conversation: str, consent: bool) -> AsyncGenerator[_Shown, None]:
+    def _ask(self, person: Person, message: str, conversation: str, consent: bool, browser: gr.Request) -> _Drawing:
         """Answer a message, in a new conversation if there is none yet."""
-        if not message.strip():
-            return
+        begin = partial(self._own.begin_answer, person, message, conversation, consent=consent)
+        return self._draw(browser, partial(self._answer, person, conversation, begin, message))
+
+    async def _answer(
+        self, person: Person, conversation: str, begin: Callable[[], tuple[ConversationId, UnderWay]], draft: object, stay: Stay
+    ) -> _Drawing:
+        """Begin an answer and show it while it is written; where it is refused, the box keeps the draft and the page shows why."""
         try:
-            conversation_id, found = await to_thread.run_sync(self._begin_answer, person, message, conversation, consent)
+            conversation_id, found = await to_thread.run_sync(begin)
         except (AssistantError, FeedbackError) as refused:
-            yield {self._notice: chat_view.render_notice(str(refused)), self._message: message}
-            return
-        async for shown in self._follow(person, conversation_id, found):
+            yield await to_thread.run_sync(self._refuse, person, conversation, refused) | {self._message: draft}
+            under_way = self._answering.find(ConversationId(conversation))
+            if under_way is None or not await to_thread.run_sync(self._own.is_own, person, conversation):
+                return
+            conversation_id, found = ConversationId(conversation), under_way  # which this page followed until now
+        else:
+            yield await to_thread.run_sync(self._show, person, conversation_id, found) | {self._message: ""}
+        async for shown in self._follow(person, conversation_id, found, stay):
             yield shown
 
-    def _begin_answer(self, person: Person, message: str, conversation: str, consent: bool) -> tuple[ConversationId, UnderWay]:
-        if conversation:
-            conversation_id = self._check(person, conversation)
-            return conversation_id, self._answering.ask(conversation_id, message, person_id=person.id)
-        now, conversation_id = self.clock(), ConversationId(uuid.uuid4().hex)
-        with self._db.write() as tx:
-            conversations.start_conversation(tx, conversation_id, person_id=person.id, channel=Channel.WEB, title=message, now=now)
-            if consent:
-                conversations.record_consent(tx, conversation_id, given=True, wording=_CONSENT, now=now)
-        try:
-            return conversation_id, self._answering.ask(conversation_id, message, person_id=person.id)
-        except (AssistantError, FeedbackError):
-            with self._db.write() as tx:  # nothing was said in it
-                erasure.erase_conversation(tx, conversation_id, now=now)
-            raise
-
-    @requires(Role.END_USER)
-    async def _retry(self, person: Person, conversation: str, event: gr.EventData) -> AsyncGenerator[_Shown, None]:
-        async for shown in self._ask_again(person, conversation, read_text(event, "turn"), None):
-            yield shown
-
-    @requires(Role.END_USER)
-    async def _rewrite(self, person: Person, conversation: str, event: gr.EventData) -> AsyncGenerator[_Shown, None]:
-        async for shown in self._ask_again(person, conversation, read_text(event, "turn"), read_text(event, "message")):
-            yield shown
-
-    async def _ask_again(self, person: Person, conversation: str, turn: str, message: str | None) -> AsyncGenerator[_Shown, None]:
-        """Answer the last message again, in other words if there are any."""
-        try:
-            conversation_id, found = await to_thread.run_sync(self._begin_again, person, conversation, turn, message)
-        except (AssistantError, FeedbackError) as refused:
-            yield {self._notice: chat_view.render_notice(str(refused))}
-            return
-        async for shown in self._follow(person, conversation_id, found):
-            yield shown
-
-    def _begin_again(self, person: Person, conversation: str, turn: str, message: str | None) -> tuple[ConversationId, UnderWay]:
-        conversation_id = self._check(person, conversation)
-        last = conversations.find_turn(self._db.read(), TurnId(turn), owner=person.id)
-        found = self._answering.ask(
-            conversation_id, last.user_message if message is None else message, person_id=person.id, replaces=last.id
-        )
-        return conversation_id, found
-
-    async def _follow(self, person: Person, conversation_id: ConversationId, found: UnderWay) -> AsyncGenerator[_Shown, None]:
-        """Show a reply while it is written; if the browser goes, the reply goes on."""
-        yield await to_thread.run_sync(self._show, person, conversation_id, found) | {self._message: ""}
+    async def _follow(self, person: Person, conversation_id: ConversationId, found: UnderWay, stay: Stay) -> _Drawing:
+        """Show a reply while it is written; if the browser goes or shows something else, the reply goes on."""
         told = ""
-        while not found.is_ended:
-            await anyio.sleep(_PAUSE_S)
+        while not found.is_ended and not stay.is_over:
+            await stay.pause(_PAUSE_S)
             if found.text != told and not found.is_ended:
                 told = found.text
                 yield {self._pending: chat_view.render_pending(found.message, told)}
-        shown = await to_thread.run_sync(self._show, person, conversation_id)
-        if found.error is not None:
-            shown[self._notice] = chat_view.render_notice(str(found.error))
-        yield shown
+        if not stay.is_over:
+            yield await to_thread.run_sync(self._show_end, person, conversation_id, found)
+
+    def _show_end(self, person: Person, conversation_id: ConversationId, found: UnderWay) -> _Shown:
+        """Return what an answer that has ended changes on the page; what is being searched for meanwhile stays."""
+        try:
+            log = self._render_log(person, conversation_id, None)
+        except NotFoundError as gone:
+            return self._refuse(person, conversation_id, gone)
+        shown = {self._log: log, self._pending: "", self._header: self._render_header(person), self._conversation: conversation_id}
+        return shown if found.error is None else shown | {self._notice: chat_view.render_notice(str(found.error))}
+
+    def _refuse(self, person: Person, conversation: str, refused: Exception) -> _Shown:
+        """Say why something cannot be; where that is because the conversation is gone, the page shows a new one."""
+        if conversation and not self._own.is_own(person, conversation):
+            return self._show(person, None) | {self._notice: chat_view.render_hint(_DELETED)}
+        return {self._notice: chat_view.render_notice(str(refused))}
 
     @requires(Role.END_USER)
     def _stop(self, person: Person, conversation: str) -> _Shown:
         try:
-            found = self._answering.find(self._check(person, conversation))
+            found = self._answering.find(self._own.check(person, conversation))
         except NotFoundError:
             found = None
         if found is not None:
@@ -223,56 +252,41 @@ class ChatPage:
         return {self._notice: ""}
 
     @requires(Role.END_USER)
-    def _begin(self, person: Person) -> _Shown:
-        return self._show(person, None)
-
-    @requires(Role.END_USER)
     def _rate(self, person: Person, conversation: str, event: gr.EventData) -> _Shown:
         def rate(conversation_id: ConversationId) -> None:
-            turn = self._check_turn(person, conversation_id, read_text(event, "turn"))
-            value, now = read_text(event, "value"), self.clock()
-            with self._db.write() as tx:
-                if value in {"good", "bad"}:
-                    conversations.rate(tx, turn, person_id=person.id, is_good=value == "good", reason="", comment="", now=now)
-                else:
-                    conversations.withdraw_rating(tx, turn, person_id=person.id, now=now)
+            turn, value = read_text(event, "turn"), read_text(event, "value")
+            self._feedback.rate(conversation_id, turn, value, person_id=person.id, now=self.clock())
 
-        return self._change(person, conversation, rate)
+        return self._change(person, conversation, rate, most=_read_most(event))
 
     @requires(Role.END_USER)
     def _correct(self, person: Person, conversation: str, event: gr.EventData) -> _Shown:
-        def correct(conversation_id: ConversationId) -> None:
-            turn = conversations.find_turn(
-                self._db.read(), self._check_turn(person, conversation_id, read_text(event, "turn")), owner=person.id
+        def correct(conversation_id: ConversationId) -> str:
+            turn, reply, reason, comment = (read_text(event, key) for key in ("turn", "reply", "reason", "comment"))
+            return self._feedback.correct(
+                conversation_id,
+                turn,
+                reply=reply,
+                reason=reason,
+                comment=comment,
+                consents=read_flag(event, "consent"),
+                person_id=person.id,
+                now=self.clock(),
             )
-            reply, reason, comment = (read_text(event, key) for key in ("reply", "reason", "comment"))
-            now, is_changed = self.clock(), reply.strip() != turn.reply.strip()
-            with self._db.write() as tx:
-                if read_flag(event, "consent"):
-                    conversations.record_consent(tx, conversation_id, given=True, wording=_CONSENT, now=now)
-                if reason in chat_view.REASONS or comment.strip() or is_changed:
-                    reason = reason if reason in chat_view.REASONS else ""
-                    conversations.rate(tx, turn.id, person_id=person.id, is_good=False, reason=reason, comment=comment, now=now)
-                if is_changed:
-                    corrections.add_correction(
-                        tx, CorrectionId(uuid.uuid4().hex), turn_id=turn.id, corrected_reply=reply, author=person.id, now=now
-                    )
 
-        return self._change(person, conversation, correct)
+        return self._change(person, conversation, correct, most=_read_most(event))
 
     @requires(Role.END_USER)
     def _vote(self, person: Person, conversation: str, event: gr.EventData) -> _Shown:
         def vote(conversation_id: ConversationId) -> None:
-            told = fixes.list_fixes(self._db.read(), conversation_id, author=person.id, served=self._live.status().version)
-            wanted = read_text(event, "correction")
-            found = next((fix for fix in told if fix.correction_id == wanted and fix.fixed_in is not None), None)
-            if found is None or found.fixed_in is None:
-                raise NotFoundError("a correction that went live", wanted)
-            is_better, now = read_text(event, "value") == "better", self.clock()
-            with self._db.write() as tx:
-                fixes.vote(tx, found.correction_id, author=person.id, version=found.fixed_in, is_better=is_better, now=now)
+            correction, is_better = read_text(event, "correction"), read_text(event, "value") == "better"
+            self._feedback.vote(conversation_id, correction, is_better=is_better, person_id=person.id, now=self.clock())
 
-        return self._change(person, conversation, vote)
+        return self._change(person, conversation, vote, most=_read_most(event))
+
+    @requires(Role.END_USER)
+    def _show_earlier(self, person: Person, conversation: str, event: gr.EventData) -> _Shown:
+        return self._change(person, conversation, lambda _: None, most=_read_most(event) + _SHOWN_AT_ONCE)
 
     @requires(Role.END_USER)
     def _rename(self, person: Person, conversation: str, search: str, event: gr.EventData) -> _Shown:
@@ -288,21 +302,14 @@ class ChatPage:
         return {self._list: self._render_list(person, conversation, search), self._notice: ""}
 
     @requires(Role.END_USER)
-    def _erase(self, person: Person, conversation: str, search: str, event: gr.EventData) -> _Shown:
-        try:
-            erased = self._check(person, read_text(event, "id"))
-        except NotFoundError:
-            return self._show(person, None)
-        found = self._answering.find(erased)
-        if found is not None:
-            found.stop()
-            found.wait()
-        with self._db.write() as tx:  # the next tick of the supervisor takes the text out of the files, too
-            counts = erasure.erase_conversation(tx, erased, now=self.clock()).counts
-            self._audit.append(tx, actor=person.id, action="erase", subject=erased, details=dict(counts), now=self.clock())
-        if erased == conversation:
-            return self._show(person, None)
-        return {self._list: self._render_list(person, conversation, search), self._notice: ""}
+    async def _erase(self, person: Person, conversation: str, search: str, browser: gr.Request, event: gr.EventData) -> _Drawing:
+        wanted = read_text(event, "id")
+        await to_thread.run_sync(self._own.erase, person, wanted)
+        if wanted == conversation:
+            async for shown in self._draw(browser, partial(self._open, person, "", "")):
+                yield shown
+        else:
+            yield {self._list: await to_thread.run_sync(self._render_list, person, conversation, search), self._notice: ""}
 
     @requires(Role.END_USER)
     def _find(self, person: Person, conversation: str, search: str) -> _Shown:
@@ -312,39 +319,35 @@ class ChatPage:
     def _give_consent(self, person: Person, consent: bool, conversation: str) -> _Shown:
         def record(conversation_id: ConversationId) -> None:
             with self._db.write() as tx:
-                conversations.record_consent(tx, conversation_id, given=consent, wording=_CONSENT, now=self.clock())
+                conversations.record_consent(tx, conversation_id, given=consent, wording=CONSENT, now=self.clock())
 
         return self._change(person, conversation, record) if conversation else {self._notice: ""}
 
-    def _change(self, person: Person, conversation: str, change: Callable[[ConversationId], None]) -> _Shown:
-        """Change something of one's own conversation and show it as it is then, or the sentence that says why it cannot be."""
+    def _change(
+        self, person: Person, conversation: str, change: Callable[[ConversationId], str | None], *, most: int = _SHOWN_AT_ONCE
+    ) -> _Shown:
+        """Change something of one's own conversation and show it as it is then, or the sentence that says why it cannot be.
+
+        `change` returns what to say to that, if anything; `most` turns are shown.
+        """
         try:
-            conversation_id = self._check(person, conversation)
-            change(conversation_id)
+            conversation_id = self._own.check(person, conversation)
+            answer = change(conversation_id) or ""
         except FeedbackError as refused:
-            return {self._notice: chat_view.render_notice(str(refused))}
+            return self._refuse(person, conversation, refused)
+        log = self._render_log(person, conversation_id, self._answering.find(conversation_id), most=most)
         return {
-            self._log: self._render_log(person, conversation_id, self._answering.find(conversation_id)),
+            self._log: chat_view.mark_anew(log, uuid.uuid4().hex),
             self._consent: bool(conversations.find_conversation(self._db.read(), conversation_id, owner=person.id).consent),
-            self._notice: "",
+            self._notice: chat_view.render_hint(answer),
         }
-
-    def _check(self, person: Person, conversation: str) -> ConversationId:
-        return conversations.find_conversation(self._db.read(), ConversationId(conversation), owner=person.id).id
-
-    def _check_turn(self, person: Person, conversation_id: ConversationId, turn: str) -> TurnId:
-        found = conversations.find_turn(self._db.read(), TurnId(turn), owner=person.id)
-        if found.conversation_id != conversation_id:
-            raise NotFoundError("a turn", turn)
-        return found.id
 
     def _show(self, person: Person, conversation_id: ConversationId | None, under_way: UnderWay | None = None) -> _Shown:
         """Return the whole page as it is for somebody with a conversation, None for a new one."""
         found = None if conversation_id is None else conversations.find_conversation(self._db.read(), conversation_id, owner=person.id)
         return {
-            self._header: chat_view.render_header(
-                self._title, person, path="/", version=self._live.status().version, mounts=self._mounts, side="Conversations"
-            ),
+            self._header: self._render_header(person),
+            self._search: "",
             self._list: self._render_list(person, conversation_id or "", ""),
             self._log: self._render_log(person, conversation_id, under_way),
             self._pending: "" if under_way is None else chat_view.render_pending(under_way.message, under_way.text),
@@ -353,26 +356,34 @@ class ChatPage:
             self._consent: found is not None and bool(found.consent),
         }
 
+    def _render_header(self, person: Person) -> str:
+        version = self._live.status().version
+        return chat_view.render_header(self._title, person, path="/", version=version, mounts=self._mounts, side="Conversations")
+
     def _render_list(self, person: Person, shown: str, search: str) -> str:
         own = conversations.list_conversations(self._db.read(), person.id, search=search)
         return chat_view.render_conversations(own, shown=ConversationId(shown), search=search)
 
-    def _render_log(self, person: Person, conversation_id: ConversationId | None, under_way: UnderWay | None) -> str:
+    def _render_log(
+        self, person: Person, conversation_id: ConversationId | None, under_way: UnderWay | None, *, most: int = _SHOWN_AT_ONCE
+    ) -> str:
         reader = self._db.read()
         served = self._live.status().version
-        turns = [] if conversation_id is None else conversations.list_turns(reader, conversation_id)[-_MOST_SHOWN:]
+        turns = [] if conversation_id is None else conversations.list_turns(reader, conversation_id)
         told = [] if conversation_id is None else fixes.list_fixes(reader, conversation_id, author=person.id, served=served)
         ratings = [] if conversation_id is None else conversations.list_ratings(reader, conversation_id, person_id=person.id)
         consent = conversation_id is not None and bool(conversations.find_conversation(reader, conversation_id, owner=person.id).consent)
         replaced = None if under_way is None else under_way.replaces
+        standing = [turn for turn in turns if turn.id != replaced]
         return chat_view.render_log(
-            [turn for turn in turns if turn.id != replaced],
+            standing[-most:],
             ratings,
             told,
             greeting="How can I help?",
             examples=self._examples,
             has_consent=consent,
             is_answering=under_way is not None,
+            earlier=max(0, len(standing) - most),
         )
 
 
@@ -380,5 +391,26 @@ def _read(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
 
-_READ_ADDRESS = "() => [new URLSearchParams(location.search).get('c') ?? '']"
-_WRITE_ADDRESS = "(id) => { history.replaceState(null, '', id ? `?c=${encodeURIComponent(id)}` : location.pathname); return [] }"
+def _read_most(event: gr.EventData) -> int:
+    """Return how many turns the page shows at present, as its browser tells."""
+    told = read_text(event, "shown")
+    return max(_SHOWN_AT_ONCE, int(told) if told.isdecimal() and len(told) <= _MOST_DIGITS else 0)
+
+
+# The last message is kept until its answer is logged (see chat_log.js): neither a server that falls nor a session that ends loses it.
+_KEEP_MESSAGE = """(message, ...others) => {
+  if (message.trim()) { sessionStorage.setItem('asked', message) }
+  return [message, ...others]
+}"""
+_READ_ADDRESS = "() => [new URLSearchParams(location.search).get('c') ?? '', sessionStorage.getItem('asked') ?? '']"
+# Going on to another conversation can be gone back from; an address that the page did not show, such as one deleted, is put right.
+_WRITE_ADDRESS = """(id) => {
+  const there = new URLSearchParams(location.search).get('c') ?? ''
+  if (there !== id) {
+    const go = there === window.shownConversation ? 'pushState' : 'replaceState'
+    history[go](null, '', id ? `?c=${encodeURIComponent(id)}` : location.pathname)
+  }
+  if (window.shownConversation && window.shownConversation !== id) { sessionStorage.removeItem('asked') }
+  window.shownConversation = id
+  return []
+}"""

@@ -53,6 +53,7 @@ class _Said:
     reason: str
     comment: str
     news: tuple[_News, ...]
+    waiting: str | None  # one's own correction that no reviewer has decided yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +83,28 @@ def render_log(
     examples: Sequence[str],
     has_consent: bool,
     is_answering: bool,
+    earlier: int = 0,
 ) -> str:
-    """Return a conversation, or how to begin one; while a reply is on its way, the last turn cannot be changed."""
+    """Return a conversation, or how to begin one; while a reply is on its way, the last turn cannot be changed.
+
+    `earlier` is how many turns before these are left out.
+    """
     by_turn = {rating.turn_id: rating for rating in ratings}
     said = [_say(turn, by_turn.get(turn.id), fixes, is_last=turn is turns[-1]) for turn in turns]
-    return _render_log(pending=None, turns=said, greeting=greeting, examples=examples, has_consent=has_consent, is_answering=is_answering)
+    return _render_log(
+        pending=None,
+        turns=said,
+        greeting=greeting,
+        examples=examples,
+        has_consent=has_consent,
+        is_answering=is_answering,
+        earlier=earlier,
+    )
+
+
+def mark_anew(log: str, mark: str) -> str:
+    """Return a log that differs from the one before, so that the page notices that it was drawn anew though nothing in it has changed."""
+    return log + str(Markup('<i hidden data-mark="{}"></i>').format(mark))
 
 
 def render_pending(message: str, text: str) -> str:
@@ -128,6 +146,7 @@ def _say(turn: Turn, rating: Rating | None, fixes: Sequence[Fix], *, is_last: bo
         reason="" if rating is None else rating.reason,
         comment="" if rating is None else rating.comment,
         news=tuple(_tell(fix) for fix in fixes if fix.turn_id == turn.id),
+        waiting=next((fix.corrected_reply for fix in fixes if fix.turn_id == turn.id and fix.state is CorrectionState.PENDING), None),
     )
 
 

@@ -1,4 +1,4 @@
-// The list of conversations: tells the page which is opened, renamed or erased.
+// The list of conversations: tells the page which is opened, renamed or erased, and where Back and Forward lead.
 const line = (node) => node.closest('li')
 const show = (node, selector) => {
   const part = line(node).querySelector(selector)
@@ -29,3 +29,4 @@ element.addEventListener('keydown', (event) => {
     hide(event.target)
   }
 })
+window.addEventListener('popstate', () => trigger('open', {id: new URLSearchParams(location.search).get('c') ?? ''}))

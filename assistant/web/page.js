@@ -1,4 +1,5 @@
-// Of every page: whoever is not signed in any more is sent to sign in, and the list of conversations opens and closes on a phone.
+// Of every page: whoever is not signed in any more is sent to sign in, the list of conversations opens and closes on a phone, and what
+// goes wrong many times is said once.
 if (!window.errata) { // Gradio runs a page's head twice
   window.errata = true
   const fetched = window.fetch
@@ -18,4 +19,12 @@ if (!window.errata) { // Gradio runs a page's head twice
       document.querySelector('[data-do=toggle-side]')?.setAttribute('aria-expanded', 'false')
     }
   })
+  const hideRepeated = () => {
+    const said = new Set()
+    for (const message of document.getElementsByClassName('toast-message-item')) {
+      message.classList.toggle('repeated', said.has(message.textContent))
+      said.add(message.textContent)
+    }
+  }
+  new MutationObserver(hideRepeated).observe(document, {childList: true, subtree: true})
 }

@@ -1,14 +1,29 @@
-// The reply on its way: the page stays at its end, unless somebody has scrolled up to read.
+// The reply on its way: the page stays at its end, unless somebody has scrolled up to read; once it is whole, it is read out, once.
 const view = document.querySelector('#main')
+const told = document.body.appendChild(document.createElement('div'))
+told.className = 'unseen'
+told.setAttribute('role', 'status')
 let follows = true
-let wasEmpty = true
+let asked
 view.addEventListener('scroll', () => {
   follows = view.scrollHeight - view.scrollTop - view.clientHeight < 80
 })
+const readOut = (message) => {
+  const last = [...document.querySelectorAll('#chat .turn')].at(-1)
+  if (last?.querySelector('.by-user .text').textContent === message) { // and not another conversation
+    told.textContent = last.querySelector('.by-errata').querySelector('.text, .problem')?.textContent ?? ''
+  }
+}
 watch('value', () => {
-  const isEmpty = !element.querySelector('.turn')
-  follows ||= wasEmpty && !isEmpty
-  wasEmpty = isEmpty
+  const now = element.querySelector('.turn .by-user .text')?.textContent
+  if (asked === undefined && now !== undefined) {
+    follows = true
+    told.textContent = ''
+  } else if (asked !== undefined && now === undefined) {
+    const message = asked
+    setTimeout(() => readOut(message)) // when the log is drawn, too
+  }
+  asked = now
   if (follows) {
     view.scrollTop = view.scrollHeight
   }

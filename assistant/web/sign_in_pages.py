@@ -17,7 +17,12 @@ from assistant.web.routes import RouteKind, find_route
 from assistant.web.sign_in import Session, SignIn
 from assistant.web.wall import address_of
 from feedback_db.errors import FeedbackError
+from feedback_db.records import PersonKind
 
+_LEFT_BEHIND = (
+    "Conversations held here without an account do not come along: once you sign in, nobody can open or delete them in this browser. "
+    "Delete what should not stay first."
+)
 _template = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template("sign_in.html.jinja")
 
 
@@ -39,7 +44,9 @@ class SignInPages:
         ]
 
     async def _show_login(self, request: Request) -> Response:
-        return self._render_login(request.query_params.get("next", "/"))
+        person = self._sign_in.find(read_token(request), now=self._clock())
+        words = _LEFT_BEHIND if person is not None and person.kind is PersonKind.VISITOR else ""
+        return self._render_login(request.query_params.get("next", "/"), words=words)
 
     async def _log_in(self, request: Request) -> Response:
         told = await _read_form(request)
@@ -84,9 +91,10 @@ class SignInPages:
         set_cookie(answer, request, session, now=now)
         return answer
 
-    def _render_login(self, then: str, *, name: str = "", problem: str = "", status: int = 200) -> HTMLResponse:
+    def _render_login(self, then: str, *, name: str = "", problem: str = "", words: str = "", status: int = 200) -> HTMLResponse:
         return _render(
             title="Sign in",
+            words=words,
             action="/login",
             hidden={"next": _local(then)},
             button="Sign in",

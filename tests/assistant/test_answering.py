@@ -8,7 +8,7 @@ from assistant.answering import Answering
 from assistant.engine.base_model import BaseModel, load_base_model
 from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.reply import Sampling
-from assistant.errors import AlreadyAnsweringError
+from assistant.errors import AlreadyAnsweringError, TooManyAnswersError
 from assistant.hot_swap import deploy_base
 from feedback_db import conversations, erasure, people
 from feedback_db.database import Database
@@ -62,6 +62,22 @@ def test_an_answer_under_way_is_found_again_and_is_the_only_one(answering: Answe
         answering.ask(TALK, "hi", person_id=ANN)
     found.stop()
     found.wait()
+
+
+def test_a_person_has_two_answers_under_way_at_most_and_others_are_not_held_up(db: Database, answering: Answering) -> None:
+    bob = PersonId("bob")
+    with db.write() as tx:
+        people.add_visitor(tx, bob, now=NOW)
+        for talk, person in (("c2", ANN), ("c3", ANN), ("c4", bob)):
+            conversations.start_conversation(tx, ConversationId(talk), person_id=person, channel=Channel.WEB, title="Hi", now=NOW)
+    begun = [answering.ask(talk, "hi", person_id=ANN) for talk in (TALK, ConversationId("c2"))]
+    with pytest.raises(TooManyAnswersError, match="at most 2 answers"):
+        answering.ask(ConversationId("c3"), "hi", person_id=ANN)
+    begun.append(answering.ask(ConversationId("c4"), "hi", person_id=bob))
+    for found in begun:
+        found.stop()
+        found.wait()
+    answering.ask(ConversationId("c3"), "hi", person_id=ANN).wait()
 
 
 def test_a_stopped_answer_keeps_what_it_said(db: Database, answering: Answering) -> None:

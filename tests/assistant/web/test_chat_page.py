@@ -18,10 +18,10 @@ from assistant.web.chat_page import ChatPage
 from assistant.web.routes import find_route
 from assistant.web.sign_in import SignIn
 from assistant.web.site import build_site
-from feedback_db import conversations, people
+from feedback_db import conversations, erasure, people
 from feedback_db.audit import Audit
 from feedback_db.database import Database
-from feedback_db.records import Conversation, ConversationId, PersonId, PersonKind, Role, Turn
+from feedback_db.records import Conversation, ConversationId, PersonId, PersonKind, Role, Turn, TurnId, TurnState
 from tests.assistant.web.conftest import NOW, Clock
 from tests.assistant.web.site_driving import Ended, call, join, read_config
 
@@ -203,8 +203,8 @@ def test_consent_is_recorded_with_its_wording_where_it_is_given(db: Database, an
 def test_a_reload_shows_the_conversation_again(db: Database, ann: TestClient, config: dict[str, Any]) -> None:
     say(ann, config, "hi")
     conversation, turn = find_only(db)
-    assert f'data-turn="{turn.id}"' in call(ann, config, "_load", [conversation.id]).shown["chat"]
-    assert "How long?" in call(ann, config, "_load", ["no such"]).shown["chat"]
+    assert f'data-turn="{turn.id}"' in call(ann, config, "_load", [conversation.id, ""]).shown["chat"]
+    assert "How long?" in call(ann, config, "_load", ["no such", ""]).shown["chat"]
 
 
 def test_a_page_that_comes_back_follows_the_answer_under_way(
@@ -213,9 +213,88 @@ def test_a_page_that_comes_back_follows_the_answer_under_way(
     say(ann, config, "hi")
     conversation, _ = find_only(db)
     found = answering.ask(conversation.id, "and now?", person_id=conversation.person_id)
-    shown = call(ann, config, "_load", [conversation.id]).shown
+    shown = call(ann, config, "_load", [conversation.id, ""]).shown
     assert found.is_ended
     assert shown["chat"].count("data-turn=") == 2
+
+
+def test_a_message_whose_answer_was_never_logged_goes_back_into_the_box(db: Database, ann: TestClient, config: dict[str, Any]) -> None:
+    say(ann, config, "hi")
+    conversation, _ = find_only(db)
+    assert call(ann, config, "_load", [conversation.id, " hi "]).shown["msg"] == {"__type__": "update"}
+    shown = call(ann, config, "_load", [conversation.id, "and now?"]).shown
+    assert shown["msg"] == "and now?"
+    assert "has no answer yet" in shown["notice"]
+
+
+def test_a_conversation_that_was_deleted_in_another_tab_ends_in_a_new_one_that_says_so_and_keeps_the_draft(
+    db: Database, ann: TestClient, config: dict[str, Any]
+) -> None:
+    say(ann, config, "hi")
+    conversation, turn = find_only(db)
+    call(ann, config, "_erase", ["", ""], event={"id": conversation.id})
+    asked = say(ann, config, "and now?", conversation.id).shown
+    rated = call(ann, config, "_rate", [conversation.id], event={"turn": turn.id, "value": "good"}).shown
+    for shown in (asked, rated):
+        assert "was deleted" in shown["notice"]
+        assert (shown["conversation"], shown["pending"]) == ("", "")
+    assert asked["msg"] == "and now?"
+
+
+def test_an_answer_whose_conversation_is_deleted_meanwhile_ends_in_a_new_one(
+    db: Database, answering: Answering, ann: TestClient, config: dict[str, Any]
+) -> None:
+    say(ann, config, "hi")
+    conversation, _ = find_only(db)
+    found = answering.ask(conversation.id, "and now?", person_id=conversation.person_id)
+    with db.write() as tx:
+        erasure.erase_conversation(tx, conversation.id, now=NOW)
+    ended = call(ann, config, "_load", [conversation.id, ""])
+    found.wait()
+    assert ended.is_success
+    assert ended.shown["conversation"] == ""
+
+
+def test_whoever_has_two_answers_under_way_is_told_so_and_keeps_the_draft_and_has_no_empty_conversation(
+    db: Database, answering: Answering, ann: TestClient, config: dict[str, Any]
+) -> None:
+    talks = [say(ann, config, "hi").shown["conversation"] for _ in range(2)]
+    person_id = PersonId(db.read().execute("SELECT person_id FROM conversations").fetchone()[0])
+    under_way = [answering.ask(ConversationId(talk), "and now?", person_id=person_id) for talk in talks]
+    shown = say(ann, config, "one more").shown
+    for found in under_way:
+        found.wait()
+    assert "at most 2 answers" in shown["notice"]
+    assert shown["msg"] == "one more"
+    assert db.read().execute("SELECT count(*) FROM conversations").fetchone()[0] == 2
+
+
+def test_earlier_messages_are_told_of_and_shown_to_whoever_asks_and_stay_while_one_is_rated(
+    db: Database, live: LiveAssistant, ann: TestClient, config: dict[str, Any]
+) -> None:
+    say(ann, config, "hi")
+    conversation, turn = find_only(db)
+    logged = conversations.LoggedReply(
+        user_message="again",
+        reply="yes",
+        state=TurnState.COMPLETE,
+        error=None,
+        version=turn.version,
+        sampling={},
+        prompt_tokens=1,
+        reply_tokens=1,
+        first_token_ms=1,
+        latency_ms=1,
+    )
+    with db.write() as tx:
+        for number in range(59):
+            conversations.log_turn(tx, TurnId(f"t{number}"), conversation_id=conversation.id, logged=logged, now=NOW)
+    log = call(ann, config, "_load", [conversation.id, ""]).shown["chat"]
+    assert (log.count("data-turn="), "Show earlier messages" in log, "10 more" in log) == (50, True, True)
+    log = call(ann, config, "_show_earlier", [conversation.id], event={"shown": "50"}).shown["chat"]
+    assert (log.count("data-turn="), "Show earlier messages" in log) == (60, False)
+    log = call(ann, config, "_rate", [conversation.id], event={"turn": turn.id, "value": "good", "shown": "60"}).shown["chat"]
+    assert log.count("data-turn=") == 60
 
 
 def test_a_correction_waits_for_a_reviewer_with_rating_and_consent(db: Database, ann: TestClient, config: dict[str, Any]) -> None:
@@ -234,9 +313,24 @@ def test_a_correction_waits_for_a_reviewer_with_rating_and_consent(db: Database,
 def test_a_reply_that_is_sent_back_unchanged_is_no_correction(db: Database, ann: TestClient, config: dict[str, Any]) -> None:
     say(ann, config, "hi")
     conversation, turn = find_only(db)
-    call(ann, config, "_correct", [conversation.id], event={"turn": turn.id, "reply": turn.reply, "reason": "tone"})
+    told = {"turn": turn.id, "reply": turn.reply}
+    first, second = (call(ann, config, "_correct", [conversation.id], event={**told, "reason": reason}).shown for reason in ("", "tone"))
+    assert "nothing was noted" in first["notice"]
+    assert "Thank you" in second["notice"]
+    assert first["chat"] != call(ann, config, "_correct", [conversation.id], event=told).shown["chat"], "or no form would close"
     assert db.read().execute("SELECT count(*) FROM corrections").fetchone()[0] == 0
     assert db.read().execute("SELECT reason FROM ratings").fetchone()[0] == "tone"
+
+
+def test_a_second_correction_of_a_reply_is_told_that_the_first_waits(db: Database, ann: TestClient, config: dict[str, Any]) -> None:
+    say(ann, config, "hi")
+    conversation, turn = find_only(db)
+    shown = call(ann, config, "_correct", [conversation.id], event={"turn": turn.id, "reply": "Hello!"}).shown
+    assert "which waits for a reviewer" in shown["chat"]
+    assert "Hello!" in shown["chat"]
+    shown = call(ann, config, "_correct", [conversation.id], event={"turn": turn.id, "reply": "Hello you!"}).shown
+    assert "an earlier one waits" in shown["notice"]
+    assert db.read().execute("SELECT count(*) FROM corrections").fetchone()[0] == 1
 
 
 def test_a_rating_is_given_and_taken_back(db: Database, ann: TestClient, config: dict[str, Any]) -> None:
@@ -286,7 +380,7 @@ def test_nobody_reaches_a_conversation_of_another(db: Database, browse: Browse, 
     eve = browse()
     before = list(db.read().execute("SELECT count(*) FROM turns UNION ALL SELECT count(*) FROM ratings").fetchall())
     tried = [
-        call(eve, config, "_load", [conversation.id]),
+        call(eve, config, "_load", [conversation.id, ""]),
         say(eve, config, "tell me", conversation.id),
         call(eve, config, "_stop", [conversation.id]),
         call(eve, config, "_retry", [conversation.id], event={"turn": turn.id}),

@@ -59,6 +59,13 @@ def test_a_turn_shows_message_reply_and_version() -> None:
     assert "version 7" in html
 
 
+def test_a_correction_that_waits_is_shown_in_the_place_of_the_box_for_one() -> None:
+    html = show(TURN, fixes=(replace(FIX, state=CorrectionState.PENDING),))
+    assert '<blockquote class="plain">5 years.</blockquote>' in html
+    assert 'name="reply"' not in html
+    assert 'name="reply"' in show(TURN, fixes=(FIX,))
+
+
 def test_an_empty_conversation_offers_questions() -> None:
     assert 'data-do="ask" data-value="What?"' in show()
 

@@ -41,6 +41,12 @@ def test_who_signs_in_goes_on_where_he_wanted_to(client: TestClient, sign_in: Si
     assert person.name == ann
 
 
+def test_a_visitor_is_told_that_conversations_without_an_account_do_not_come_along(client: TestClient, sign_in: SignIn) -> None:
+    assert "do not come along" not in client.get("/login").text
+    client.cookies.set("errata", sign_in.open_visitor(now=NOW).token, domain="errata.example")
+    assert "do not come along" in client.get("/login").text
+
+
 @pytest.mark.parametrize("then", ["https://evil.example", "//evil.example", "/\\evil.example", "/login", "/config", "javascript:alert(1)"])
 def test_nobody_is_sent_to_another_site_afterwards(client: TestClient, ann: str, then: str) -> None:
     answer = client.post("/login", data={"name": ann, "password": "correct horse", "next": then})
