@@ -320,9 +320,7 @@ def _show(cell: Cell) -> None:
         table.add_column(heading)
     for side in cell.trials:
         ratio, low, high = cell.ratio("errata", side)
-        table.add_row(
-            side, f"{cell.rate(side):,.0f}", f"{ratio:.2f}", f"{low:.2f} to {high:.2f}", f"{cell.agreement('errata', side):.2f}"
-        )
+        table.add_row(side, f"{cell.rate(side):,.0f}", f"{ratio:.2f}", f"{low:.2f} to {high:.2f}", f"{cell.agreement('errata', side):.2f}")
     _console.print(table)
 
 
