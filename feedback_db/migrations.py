@@ -722,7 +722,7 @@ def m014_choices_and_second_thoughts(db: sqlite_utils.Database) -> None:
 
 @MIGRATIONS()
 def m015_decisions(db: sqlite_utils.Database) -> None:
-    """What a reviewer decided at once, so that it can be undone as a whole; guard turns taken out; the age of what waits."""
+    """What a reviewer decided at once, so that it can be undone as a whole; the age of what waits."""
     _run(
         db,
         """
@@ -751,13 +751,6 @@ def m015_decisions(db: sqlite_utils.Database) -> None:
             OR (NEW.id, NEW.question, NEW.reply, NEW.added_by, NEW.created_at)
             IS NOT (OLD.id, OLD.question, OLD.reply, OLD.added_by, OLD.created_at)
         BEGIN SELECT RAISE(ABORT, 'a golden item is only retired'); END
-        """,
-        """
-        CREATE TABLE unwatched_turns (
-            turn_id      TEXT PRIMARY KEY REFERENCES turns (id) ON DELETE CASCADE,
-            person_id    TEXT NOT NULL REFERENCES people (id),
-            unwatched_at TEXT NOT NULL
-        ) STRICT
         """,
         "CREATE INDEX queue_items_by_age ON queue_items (first_at)",
     )

@@ -1,8 +1,10 @@
 // The review page by keyboard. What decides on a question waits until the question that is highlighted is the one that is shown.
 const press = (selector) => document.querySelector(selector)?.click()
+let wanted // the line that was asked for last; others may be drawn on the way to it
+const findWanted = () => document.querySelector(`#queue .open[data-id="${wanted}"]`) ?? document.querySelector('#queue [aria-current]')
 const step = (by) => {
   const lines = [...document.querySelectorAll('#queue .open')]
-  const at = lines.findIndex((line) => line.hasAttribute('aria-current'))
+  const at = lines.indexOf(findWanted())
   const next = lines[Math.min(Math.max(at + by, 0), lines.length - 1)]
   if (next !== lines[at]) {
     next?.click() // which highlights it: whoever presses J three times is three lines further, whatever has loaded
@@ -10,7 +12,7 @@ const step = (by) => {
 }
 const isShown = () => {
   const shown = document.querySelector('#item [data-key]')
-  const line = document.querySelector('#queue [aria-current]')
+  const line = findWanted()
   return shown && (!line || line.dataset.id === shown.dataset.key)
 }
 const openReason = (isOpen) => {
@@ -32,12 +34,14 @@ const stop = (event) => {
   event.stopPropagation()
 }
 document.addEventListener('click', (event) => { // before Gradio hears of it
-  const button = event.target.closest('#approve, #reject, #skip, #confirm')
-  if (button && !isShown()) {
+  wanted = event.target.closest('#queue .open')?.dataset.id ?? wanted
+  const button = event.target.closest('#approve, #reject, #skip, #confirm, #undo')
+  if (button && button.id !== 'undo' && !isShown()) {
     stop(event)
   } else if (button?.id === 'reject') {
     openReason(!document.querySelector('#main').classList.contains('rejecting'))
   } else if (button) {
+    wanted = undefined
     document.querySelector('#main').classList.remove('rejecting')
   }
 }, true)

@@ -40,13 +40,13 @@ def render_named(reader: Reader, name: ListName, words: str, *, shown: str = "")
             )
             for one in examples.search_examples(reader, words)
         ]
-        return render_list("Approved examples", lines, "No example says that.")
+        return render_list("Approved examples", lines, "No example says that." if words else "No example yet.")
     if name is ListName.GOLDEN:
         lines = [
             Line(id=str(one.id), first=one.question, second=one.reply, do="look", is_shown=str(one.id) == shown, retires=name_known(one.id))
             for one in golden.search_golden(reader, words)
         ]
-        return render_list("Golden set", lines, "No golden item says that.")
+        return render_list("Golden set", lines, "No golden item says that." if words else "No golden item yet.")
     state = CorrectionState.APPROVED if name is ListName.APPROVED else CorrectionState.REJECTED
     lines = [_list_decided(one, is_shown=one.correction.id == shown) for one in corrections.list_decided(reader, state)]
     return render_list("What was decided", lines, "Nothing yet.")

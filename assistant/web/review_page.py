@@ -5,7 +5,6 @@ It shows and it listens; what a decision does is the desk's (`review_desk`).
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,6 +12,7 @@ import gradio as gr
 from assistant.web import chat_view, review_lists, review_view
 from assistant.web.events import read_text
 from assistant.web.review_desk import Opened, ReviewAids, ReviewDesk
+from assistant.web.review_layout import ReviewLayout
 from assistant.web.review_lists import ListName
 from assistant.web.review_marks import READ_MARKS, read_marks, read_name
 from assistant.web.roles import requires
@@ -26,19 +26,8 @@ from feedback_db.review_queue import QuestionKey
 from feedback_db.text_checks import list_links
 from feedback_db.training_records import Related
 
-_HERE = Path(__file__).parent
 _TICK_S = 5
 _FOR_A_MINUTE = "Undo for a minute."
-_KEYS = {
-    "A": "approve",
-    "R": "reject: opens the reason, Enter confirms",
-    "E": "edit the reply",
-    "S": "skip",
-    "J K": "next, previous",
-    "U": "undo, for a minute",
-    "Esc": "leave a field",
-    "?": "these keys",
-}
 _ADDITIONS = {  # list → what its form asks for
     ListName.EXAMPLES: ("A question that is to be learned", "Its answer", "Send for review"),
     ListName.GOLDEN: ("A question whose answer must stay right", "Its answer", "Add to the golden set"),
@@ -69,99 +58,46 @@ class ReviewPage:
         """Return the page, with a role on each of its functions."""
         page = gr.Blocks(title="Review", analytics_enabled=False, fill_height=True)
         with page:
-            self._header = gr.HTML(elem_id="header")
-            with gr.Row(elem_id="layout"):
-                with gr.Column(elem_id="side", scale=0, min_width=0):
-                    names = [name.value for name in ListName]
-                    self._state = gr.Radio(
-                        names, value=ListName.WAITING.value, label="Show", show_label=False, container=False, elem_id="state"
-                    )
-                    self._search = gr.Textbox(
-                        label="Search", show_label=False, placeholder="Search", elem_id="search", max_lines=1, visible=False
-                    )
-                    self._news = gr.Button("", elem_id="news", size="sm", visible=False)
-                    self._queue = gr.HTML(elem_id="queue", js_on_load=_read("review_list.js"))
-                with gr.Column(elem_id="main"):
-                    self._alone = gr.HTML(elem_id="alone")
-                    self._notice = gr.HTML(elem_id="notice")
-                    with gr.Column(elem_id="content"):
-                        self._item = gr.HTML(elem_id="item", js_on_load=_read("review_item.js"))
-                        self._badges = gr.HTML(elem_id="badges")
-                        self._build_decision()
-                        self._build_adding()
-                    with gr.Row(elem_id="buttons", visible=False) as self._buttons:
-                        self._approve = gr.Button("Approve (A)", variant="primary", elem_id="approve")
-                        gr.Button("Reject (R)", variant="stop", elem_id="reject")
-                        self._skip = gr.Button("Skip (S)", elem_id="skip")
-                    with gr.Row(elem_id="below"):
-                        self._undo = gr.Button("", elem_id="undo", size="sm", visible=False)
-                        gr.HTML(review_view.render_keys(_KEYS), js_on_load=_read("review.js"))
-            self._key = gr.Textbox(visible="hidden", elem_id="key")
-            self._chosen = gr.Textbox(visible="hidden", elem_id="chosen")
-            self._marked = gr.Textbox(visible="hidden", elem_id="marked")
-            self._drawn = gr.Textbox(visible="hidden", elem_id="drawn")
+            self._on = ReviewLayout()
             self._listen(page, gr.Timer(_TICK_S))
         return page
 
-    def _build_decision(self) -> None:
-        with gr.Column(elem_id="decide", visible=False) as self._decide:
-            self._difference = gr.HTML(elem_id="difference", js_on_load=_read("difference.js"))
-            self._reply = gr.Textbox(label="What shall be learned", lines=4, max_lines=12, elem_id="reply")
-            self._related = gr.HTML(elem_id="related", js_on_load=_read("related.js"))
-            self._wordings = gr.Textbox(label="Other wordings of the question, one a line", lines=2, max_lines=8, elem_id="wordings")
-            with gr.Row(elem_id="why"):
-                self._note = gr.Textbox(label="Why you reject it (Enter confirms, Esc leaves)", max_lines=1, elem_id="note")
-                self._confirm = gr.Button("Reject it", variant="stop", elem_id="confirm")
-
-    def _build_adding(self) -> None:
-        with gr.Column(elem_id="adding", visible=False) as self._adding:
-            self._added_question = gr.Textbox(elem_id="added-question")
-            self._added_reply = gr.Textbox(lines=2, elem_id="added-reply")
-            with gr.Row():
-                self._add = gr.Button("", variant="primary", elem_id="add")
-
     def _listen(self, page: gr.Blocks, timer: gr.Timer) -> None:
-        everything = [
-            *(self._header, self._state, self._search, self._news, self._queue, self._alone, self._notice, self._item, self._badges),
-            *(self._decide, self._difference, self._reply, self._related, self._wordings, self._note, self._buttons, self._approve),
-            *(self._adding, self._added_question, self._added_reply, self._add, self._undo),
-            *(self._key, self._chosen, self._marked, self._drawn),
-        ]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "outputs": everything}
-        told = [self._key, self._chosen, self._reply, self._wordings, self._note, self._marked]
-        here = [self._state, self._search]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "outputs": self._on.list_all()}
+        told = [self._on.key, self._on.chosen, self._on.reply, self._on.wordings, self._on.note, self._on.marked]
+        here = [self._on.state, self._on.search]
         page.load(self._load, None, **quiet)
-        timer.tick(self._look_again, [self._state, self._key, self._drawn], **quiet)
-        self._state.input(self._list, here, **quiet)
-        self._search.input(self._list, here, trigger_mode="always_last", **quiet)
-        self._news.click(self._draw_queue, self._key, **quiet)
-        self._queue.open(self._open_named, None, trigger_mode="multiple", **quiet)
-        self._queue.look(self._look_at, here, trigger_mode="always_last", **quiet)
-        self._queue.retire(self._retire, here, **quiet)
-        self._item.choose(self._choose, self._key, **quiet)
-        self._difference.compare(self._compare, [self._key, self._chosen], trigger_mode="always_last", **quiet)
-        self._approve.click(self._approve_item, told, js=READ_MARKS, **quiet)
-        self._confirm.click(self._reject_item, [self._key, self._chosen, self._note], **quiet)
-        self._skip.click(self._skip_item, self._key, **quiet)
-        self._undo.click(self._undo_last, here, **quiet)
-        self._add.click(self._add_named, [*here, self._added_question, self._added_reply], **quiet)
+        timer.tick(self._look_again, [self._on.state, self._on.key, self._on.drawn], **quiet)
+        self._on.state.input(self._list, here, **quiet)
+        self._on.search.input(self._list, here, trigger_mode="always_last", **quiet)
+        self._on.news.click(self._draw_queue, self._on.key, **quiet)
+        self._on.queue.open(self._open_named, None, trigger_mode="always_last", **quiet)
+        self._on.queue.look(self._look_at, here, trigger_mode="always_last", **quiet)
+        self._on.queue.retire(self._retire, here, **quiet)
+        self._on.item.choose(self._choose, self._on.key, **quiet)
+        self._on.difference.compare(self._compare, [self._on.key, self._on.chosen], trigger_mode="always_last", **quiet)
+        self._on.approve.click(self._approve_item, told, js=READ_MARKS, **quiet)
+        self._on.confirm.click(self._reject_item, [self._on.key, self._on.chosen, self._on.note], **quiet)
+        self._on.skip.click(self._skip_item, self._on.key, **quiet)
+        self._on.undo.click(self._undo_last, here, **quiet)
+        self._on.add.click(self._add_named, [*here, self._on.added_question, self._on.added_reply], **quiet)
 
     @requires(Role.REVIEWER)
     def _load(self, person: Person) -> _Shown:
         header = chat_view.render_header("Review", person, path="/review", version=self._read_version(), mounts=self._mounts, side="Queue")
-        return self._show_next(person) | {self._header: header, self._alone: self._tell_alone(person)}
+        return self._show_next(person) | {self._on.header: header, self._on.alone: self._tell_alone(person)}
 
     @requires(Role.REVIEWER)
     def _look_again(self, person: Person, state: str, key: str, drawn: str) -> _Shown:
         """Tell quietly what is new; only an empty page fills by itself, nothing moves under a reviewer's hands."""
-        shown: _Shown = {self._undo: self._tell_undo(person), self._alone: self._tell_alone(person)}
+        shown: _Shown = {self._on.undo: self._tell_undo(person), self._on.alone: self._tell_alone(person)}
         if _read_list(state) is not ListName.WAITING:
             return shown
         if not key:
             waits = review_queue.list_items(self._db.read(), reviewer=person.id, now=self.clock(), limit=1)
             return shown | self._show_next(person) if waits else shown
         count = review_queue.count_new(self._db.read(), reviewer=person.id, since=_read_moment(drawn, self.clock()))
-        return shown | {self._news: gr.update(value=f"{count} new", visible=count > 0)}
+        return shown | {self._on.news: gr.update(value=f"{count} new", visible=count > 0)}
 
     @requires(Role.REVIEWER)
     def _draw_queue(self, person: Person, key: str) -> _Shown:
@@ -180,7 +116,11 @@ class ReviewPage:
             found = review_lists.render_one(self._db.read(), name, one)
         except FeedbackError as refused:
             return self._complain(refused)
-        return {self._item: found, self._notice: "", self._queue: review_lists.render_named(self._db.read(), name, search or "", shown=one)}
+        return {
+            self._on.item: found,
+            self._on.notice: "",
+            self._on.queue: review_lists.render_named(self._db.read(), name, search or "", shown=one),
+        }
 
     @requires(Role.REVIEWER)
     def _open_named(self, person: Person, event: gr.EventData) -> _Shown:
@@ -207,8 +147,8 @@ class ReviewPage:
             return self._complain(refused)
         reply, wordings = read_text(event, "reply"), read_text(event, "wordings")
         return {
-            self._difference: review_view.render_difference(opened.turn.reply, reply),
-            self._badges: self._render_badges(opened, reply, self._list_related(opened, reply), wordings),
+            self._on.difference: review_view.render_difference(opened.turn.reply, reply),
+            self._on.badges: self._render_badges(opened, reply, self._list_related(opened, reply), wordings),
         }
 
     @requires(Role.REVIEWER)
@@ -254,16 +194,16 @@ class ReviewPage:
         try:
             undone = self._desk.undo(person, now=self.clock())
         except FeedbackError as refused:
-            return self._complain(refused) | {self._undo: self._tell_undo(person)}
+            return self._complain(refused) | {self._on.undo: self._tell_undo(person)}
         if undone.question_key is None:
-            return self._show_list(person, _read_list(state), search or "") | {self._notice: chat_view.render_hint("Undone.")}
+            return self._show_list(person, _read_list(state), search or "") | {self._on.notice: chat_view.render_hint("Undone.")}
         try:
             with self._db.write() as tx:
                 review_queue.claim(tx, undone.question_key, reviewer=person.id, now=self.clock())
             shown = self._show_item(person, undone.question_key)
         except FeedbackError:  # it does not wait for this reviewer: he proposed it himself, or somebody else has it
             shown = self._show_next(person)
-        return shown | {self._state: ListName.WAITING.value, self._notice: chat_view.render_hint("Undone.")}
+        return shown | {self._on.state: ListName.WAITING.value, self._on.notice: chat_view.render_hint("Undone.")}
 
     @requires(Role.REVIEWER)
     def _retire(self, person: Person, state: str, search: str, event: gr.EventData) -> _Shown:
@@ -288,7 +228,7 @@ class ReviewPage:
         except FeedbackError as refused:
             return self._complain(refused)
         shown = self._show_list(person, name, search or "") | self._confirm_deed(words)
-        return shown | {self._added_question: gr.update(value=""), self._added_reply: gr.update(value="")}
+        return shown | {self._on.added_question: gr.update(value=""), self._on.added_reply: gr.update(value="")}
 
     def _show_next(self, person: Person) -> _Shown:
         """Take the most useful item and show it, and what waits beside it."""
@@ -308,41 +248,41 @@ class ReviewPage:
         now = self.clock()
         opened = None if key is None else self._desk.open_item(person, key, chosen=chosen, now=now)
         shown: _Shown = self._show_queue(person, key or "") | {
-            self._search: gr.update(visible=False, value=""),
-            self._adding: gr.update(visible=False),
-            self._decide: gr.update(visible=opened is not None),
-            self._buttons: gr.update(visible=opened is not None),
-            self._notice: "",
-            self._key: key or "",
-            self._note: "",
-            self._undo: self._tell_undo(person),
+            self._on.search: gr.update(visible=False, value=""),
+            self._on.adding: gr.update(visible=False),
+            self._on.decide: gr.update(visible=opened is not None),
+            self._on.buttons: gr.update(visible=opened is not None),
+            self._on.notice: "",
+            self._on.key: key or "",
+            self._on.note: "",
+            self._on.undo: self._tell_undo(person),
         }
         if opened is None:
-            return shown | {self._item: review_view.render_nothing(), self._badges: "", self._chosen: ""}
+            return shown | {self._on.item: review_view.render_nothing(), self._on.badges: "", self._on.chosen: ""}
         reply = opened.turn.reply if opened.chosen is None else opened.chosen.corrected_reply
         related = self._list_related(opened, reply)
         is_first = len(opened.context) == 1 and opened.chosen is not None
         chosen_id = None if opened.chosen is None else opened.chosen.id
         return shown | {
-            self._item: review_view.render_item(
+            self._on.item: review_view.render_item(
                 opened.item, opened.context, opened.reports, opened.proposals, chosen=chosen_id, opened_at=now
             ),
-            self._badges: self._render_badges(opened, reply, related, ""),
-            self._chosen: chosen_id or "",
-            self._reply: reply,
-            self._difference: review_view.render_difference(opened.turn.reply, reply),
-            self._related: review_view.render_related(related, self._aids.list_wordings(opened.turn.user_message) if is_first else []),
-            self._wordings: gr.update(value="", visible=opened.chosen is not None),
-            self._approve: gr.update(value="Approve (A)" if opened.chosen is not None else "Send for review (A)"),
+            self._on.badges: self._render_badges(opened, reply, related, ""),
+            self._on.chosen: chosen_id or "",
+            self._on.reply: reply,
+            self._on.difference: review_view.render_difference(opened.turn.reply, reply),
+            self._on.related: review_view.render_related(related, self._aids.list_wordings(opened.turn.user_message) if is_first else []),
+            self._on.wordings: gr.update(value="", visible=opened.chosen is not None),
+            self._on.approve: gr.update(value="Approve (A)" if opened.chosen is not None else "Send for review (A)"),
         }
 
     def _show_queue(self, person: Person, shown: str) -> _Shown:
         now = self.clock()
         items = review_queue.list_items(self._db.read(), reviewer=person.id, now=now)
         return {
-            self._queue: review_view.render_queue(items, shown=shown, now=now),
-            self._drawn: now.isoformat(),
-            self._news: gr.update(visible=False),
+            self._on.queue: review_view.render_queue(items, shown=shown, now=now),
+            self._on.drawn: now.isoformat(),
+            self._on.news: gr.update(visible=False),
         }
 
     def _show_list(self, person: Person, name: ListName, search: str) -> _Shown:
@@ -353,20 +293,20 @@ class ReviewPage:
             review_queue.release_claims(tx, reviewer=person.id)
         question, reply, button = _ADDITIONS.get(name, ("", "", ""))
         return {
-            self._search: gr.update(visible=name in _ADDITIONS),
-            self._news: gr.update(visible=False),
-            self._queue: review_lists.render_named(self._db.read(), name, search if name in _ADDITIONS else ""),
-            self._item: review_lists.render_unread(name),
-            self._badges: "",
-            self._decide: gr.update(visible=False),
-            self._buttons: gr.update(visible=False),
-            self._adding: gr.update(visible=name in _ADDITIONS),
-            self._added_question: gr.update(label=question),
-            self._added_reply: gr.update(label=reply),
-            self._add: button,
-            self._key: "",
-            self._notice: "",
-            self._undo: self._tell_undo(person),
+            self._on.search: gr.update(visible=name in _ADDITIONS),
+            self._on.news: gr.update(visible=False),
+            self._on.queue: review_lists.render_named(self._db.read(), name, search if name in _ADDITIONS else ""),
+            self._on.item: review_lists.render_unread(name),
+            self._on.badges: "",
+            self._on.decide: gr.update(visible=False),
+            self._on.buttons: gr.update(visible=False),
+            self._on.adding: gr.update(visible=name in _ADDITIONS),
+            self._on.added_question: gr.update(label=question),
+            self._on.added_reply: gr.update(label=reply),
+            self._on.add: button,
+            self._on.key: "",
+            self._on.notice: "",
+            self._on.undo: self._tell_undo(person),
         }
 
     def _list_related(self, opened: Opened, reply: str) -> Sequence[Related]:
@@ -398,10 +338,10 @@ class ReviewPage:
         return review_view.render_alone(is_admin=person.role is Role.ADMIN) if is_alone else ""
 
     def _confirm_deed(self, words: str) -> _Shown:
-        return {self._notice: chat_view.render_hint(f"{words} {_FOR_A_MINUTE}")}
+        return {self._on.notice: chat_view.render_hint(f"{words} {_FOR_A_MINUTE}")}
 
     def _complain(self, refused: FeedbackError) -> _Shown:
-        return {self._notice: chat_view.render_notice(str(refused))}
+        return {self._on.notice: chat_view.render_notice(str(refused))}
 
 
 def _read_list(state: str) -> ListName:
@@ -415,7 +355,3 @@ def _read_moment(drawn: str, now: datetime) -> datetime:
     except ValueError:
         return now
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def _read(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")

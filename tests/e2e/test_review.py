@@ -114,7 +114,7 @@ def test_only_what_is_shown_is_decided_and_a_held_key_decides_once(site: Site, o
     page = open_page("/review", who=bob)
     wait_for_item(page, "true")
     # All in one task of the browser: nothing can load between the keys.
-    page.evaluate("""for (const key of 'jjja') document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))""")
+    page.evaluate("""for (const key of 'jjja') document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))""")
     last = page.locator("#queue [aria-current]").get_attribute("data-id")
     wait_for_item(page, f"key === '{last}'")
 
