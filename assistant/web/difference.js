@@ -3,9 +3,11 @@ let waiting
 document.addEventListener('input', (event) => {
   if (event.target.closest('#reply, #wordings')) {
     clearTimeout(waiting)
-    waiting = setTimeout(() => trigger('compare', {
-      reply: document.querySelector('#reply textarea').value,
-      wordings: document.querySelector('#wordings textarea').value,
-    }), 250)
+    waiting = setTimeout(() => {
+      const [reply, wordings] = ['#reply', '#wordings'].map((name) => document.querySelector(`${name} textarea`)?.value ?? '')
+      if (document.querySelector('#item [data-key]')) { // unless it was decided meanwhile
+        trigger('compare', {reply, wordings})
+      }
+    }, 250)
   }
 })
