@@ -209,6 +209,11 @@ def list_turns(reader: Reader, conversation_id: ConversationId) -> list[Turn]:
     return [_to_turn(row) for row in rows]
 
 
+def discard_conversation(tx: Transaction, conversation_id: ConversationId) -> None:
+    """Delete a conversation that was begun a moment ago; one that people know is erased (see `erasure`)."""
+    tx.execute("DELETE FROM conversations WHERE id = :id", {"id": conversation_id})
+
+
 def list_opening_questions(reader: Reader, *, limit: int) -> list[OpeningQuestion]:
     """Return questions that began a conversation, the newest first: consented to, answered to the end, and not corrected."""
     rows = reader.execute(

@@ -152,17 +152,24 @@ def find_review(reader: Reader, review_id: ReviewId) -> Review:
     return _to_review(find_row(reader, "SELECT * FROM reviews WHERE id = :id", {"id": review_id}, kind="a review"))
 
 
-def list_last_decision(reader: Reader, *, reviewer: PersonId, now: datetime) -> list[Review]:
-    """Return the reviews of a reviewer's last decision that may be withdrawn still: one, or those of all who reported the same."""
-    rows = reader.execute(
-        """
-        SELECT * FROM reviews WHERE reviewer_id = :reviewer AND withdrawn_at IS NULL AND created_at > :since AND created_at = (
-            SELECT max(created_at) FROM reviews WHERE reviewer_id = :reviewer AND withdrawn_at IS NULL
-        ) ORDER BY id
-        """,
-        {"reviewer": reviewer, "since": store_time(now - WITHDRAWAL_TIME)},
-    )
-    return [_to_review(row) for row in rows]
+def list_reviews(reader: Reader, correction_id: CorrectionId) -> list[Review]:
+    """Return the reviews of a correction that stand, the oldest first."""
+    sql = "SELECT * FROM reviews WHERE correction_id = :id AND withdrawn_at IS NULL ORDER BY id"
+    return [_to_review(row) for row in reader.execute(sql, {"id": correction_id})]
+
+
+def take_back(tx: Transaction, correction_id: CorrectionId, *, author: PersonId) -> None:
+    """Take one's own correction back while nobody has reviewed it.
+
+    Raises:
+        NotFoundError: there is no such correction, or it is somebody else's.
+        ReviewFinalError: somebody has reviewed it.
+    """
+    if find_correction(tx, correction_id).author_id != author:
+        raise NotFoundError("a correction", correction_id)
+    if list_reviews(tx, correction_id):
+        raise ReviewFinalError("somebody has decided on the correction")
+    tx.execute("DELETE FROM corrections WHERE id = :id", {"id": correction_id})
 
 
 def withdraw_review(tx: Transaction, review_id: ReviewId, *, reviewer: PersonId, now: datetime) -> None:

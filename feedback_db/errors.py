@@ -224,6 +224,40 @@ class ItemTakenError(FeedbackError):
         super().__init__("Expected an item that nobody has taken. Found that another reviewer has it. Take the next one.")
 
 
+class ItemLeftError(FeedbackError):
+    """A reviewer decides on an item and has opened another one since."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Expected a decision on the question that you have open. Found that you have opened another one since, here or in another tab. "
+            "Nothing was decided. Open it again."
+        )
+
+
+class ItemChangedError(FeedbackError):
+    """What a reviewer decides on is no longer what he had before him."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Expected the correction that you had before you. Found that it is gone, or that another one came. Nothing was decided. "
+            "Look at what is there now."
+        )
+
+
+class UnchangedReplyError(FeedbackError):
+    """A reply that was only disliked was to be corrected, and is the same."""
+
+    def __init__(self) -> None:
+        super().__init__("Expected a reply other than the reported one. Found the same. Write the right answer, or reject.")
+
+
+class NothingToUndoError(FeedbackError):
+    """A reviewer has decided nothing in the last minute."""
+
+    def __init__(self) -> None:
+        super().__init__("Expected a decision of the last minute. Found none: there is nothing to undo. Go on with the next question.")
+
+
 class TurnReplacedError(FeedbackError):
     """A turn cannot be replaced."""
 

@@ -116,17 +116,23 @@ def retire(tx: Transaction, example_id: ExampleId, *, superseded_by: ExampleId, 
         )
 
 
-def retire_by_person(tx: Transaction, example_id: ExampleId, *, person_id: PersonId, now: datetime) -> None:
-    """Take an example out of training because a person says so; one that is out already stays as it is.
+def retire_by_person(tx: Transaction, example_id: ExampleId, *, person_id: PersonId, now: datetime) -> bool:
+    """Take an example out of training because a person says so, and say whether that is new; one that is out already stays as it is.
 
     Raises:
         NotFoundError: there is no such example.
     """
     find_example(tx, example_id)
-    tx.execute(
+    cursor = tx.execute(
         "INSERT OR IGNORE INTO retirements (example_id, person_id, retired_at) VALUES (:id, :person_id, :now)",
         {"id": example_id, "person_id": person_id, "now": store_time(now)},
     )
+    return cursor.rowcount == 1
+
+
+def put_back(tx: Transaction, example_id: ExampleId) -> None:
+    """Undo that a person has taken an example out of training."""
+    tx.execute("DELETE FROM retirements WHERE example_id = :id", {"id": example_id})
 
 
 def search_examples(reader: Reader, words: str, *, limit: int = 50) -> list[Example]:
@@ -149,6 +155,12 @@ def find_example(reader: Reader, example_id: ExampleId) -> Example:
         NotFoundError: there is none of this id.
     """
     return _to_example(find_row(reader, "SELECT * FROM examples WHERE correction_id = :id", {"id": example_id}, kind="an example"))
+
+
+def find_obstacle(reader: Reader, example_id: ExampleId) -> str | None:
+    """Return in a word why an example may not be trained now, None where it may, or where nothing is known of it."""
+    row = reader.execute("SELECT obstacle FROM trainability WHERE example_id = :id", {"id": example_id}).fetchone()
+    return None if row is None else row["obstacle"]
 
 
 def list_examples(reader: Reader) -> list[Example]:
@@ -233,6 +245,11 @@ def add_variant(
             },
         )
     return _to_variant(tx.execute("SELECT * FROM variants WHERE id = :id", {"id": cursor.lastrowid}).fetchone())
+
+
+def remove_variant(tx: Transaction, variant_id: VariantId) -> None:
+    """Take a wording away again; does nothing where it is gone."""
+    tx.execute("DELETE FROM variants WHERE id = :id", {"id": variant_id})
 
 
 def list_variants(reader: Reader, correction_id: CorrectionId) -> list[Variant]:

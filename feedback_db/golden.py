@@ -32,14 +32,25 @@ def add_golden(tx: Transaction, *, question: str, reply: str, added_by: PersonId
     return find_golden(tx, GoldenId(int(cursor.lastrowid or 0)))
 
 
-def retire_golden(tx: Transaction, golden_id: GoldenId, *, now: datetime) -> GoldenItem:
-    """Take an item out of the set; one that is out already stays as it is.
+def retire_golden(tx: Transaction, golden_id: GoldenId, *, now: datetime) -> bool:
+    """Take an item out of the set, and say whether that is new; one that is out already stays as it is.
 
     Raises:
         NotFoundError: there is no such item.
     """
-    tx.execute("UPDATE golden_items SET retired_at = coalesce(retired_at, :now) WHERE id = :id", {"id": golden_id, "now": store_time(now)})
-    return find_golden(tx, golden_id)
+    find_golden(tx, golden_id)
+    sql = "UPDATE golden_items SET retired_at = :now WHERE id = :id AND retired_at IS NULL"
+    return tx.execute(sql, {"id": golden_id, "now": store_time(now)}).rowcount == 1
+
+
+def put_back(tx: Transaction, golden_id: GoldenId) -> None:
+    """Undo that an item was retired."""
+    tx.execute("UPDATE golden_items SET retired_at = NULL WHERE id = :id", {"id": golden_id})
+
+
+def remove_golden(tx: Transaction, golden_id: GoldenId) -> None:
+    """Undo that an item was added."""
+    tx.execute("DELETE FROM golden_items WHERE id = :id", {"id": golden_id})
 
 
 def find_golden(reader: Reader, golden_id: GoldenId) -> GoldenItem:

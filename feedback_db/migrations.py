@@ -720,6 +720,42 @@ def m014_choices_and_second_thoughts(db: sqlite_utils.Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m015_decisions(db: sqlite_utils.Database) -> None:
+    """What a reviewer decided at once, so that it can be undone as a whole; the age of what waits."""
+    _run(
+        db,
+        """
+        CREATE TABLE decisions (
+            id           INTEGER PRIMARY KEY,
+            reviewer_id  TEXT NOT NULL REFERENCES people (id),
+            deed         TEXT NOT NULL CHECK (deed <> ''),
+            question_key TEXT,
+            parts        TEXT NOT NULL CHECK (json_valid(parts) AND json_type(parts) = 'array'),
+            decided_at   TEXT NOT NULL,
+            undone_at    TEXT
+        ) STRICT
+        """,
+        "CREATE INDEX decisions_of_reviewer ON decisions (reviewer_id, id)",
+        """
+        CREATE TRIGGER decisions_are_undone_once BEFORE UPDATE ON decisions
+        WHEN OLD.undone_at IS NOT NULL OR NEW.undone_at IS NULL
+            OR (NEW.id, NEW.reviewer_id, NEW.deed, NEW.question_key, NEW.parts, NEW.decided_at)
+            IS NOT (OLD.id, OLD.reviewer_id, OLD.deed, OLD.question_key, OLD.parts, OLD.decided_at)
+        BEGIN SELECT RAISE(ABORT, 'a decision is only undone, and once'); END
+        """,
+        "DROP TRIGGER golden_items_are_only_retired",
+        """
+        CREATE TRIGGER golden_items_are_only_retired BEFORE UPDATE ON golden_items
+        WHEN (OLD.retired_at IS NOT NEW.retired_at AND OLD.retired_at IS NOT NULL AND NEW.retired_at IS NOT NULL)
+            OR (NEW.id, NEW.question, NEW.reply, NEW.added_by, NEW.created_at)
+            IS NOT (OLD.id, OLD.question, OLD.reply, OLD.added_by, OLD.created_at)
+        BEGIN SELECT RAISE(ABORT, 'a golden item is only retired'); END
+        """,
+        "CREATE INDEX queue_items_by_age ON queue_items (first_at)",
+    )
+
+
 _REPORT_CORRECTION = """
     DELETE FROM open_reports WHERE turn_id = NEW.turn_id AND person_id = NEW.author_id AND correction_id IS NULL;
     INSERT INTO open_reports (question_key, turn_id, person_id, correction_id, created_at)

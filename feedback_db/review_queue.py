@@ -11,7 +11,7 @@ from typing import NewType
 
 from feedback_db import corrections
 from feedback_db.database import Reader, Transaction, find_row, read_time, store_time
-from feedback_db.errors import ItemTakenError, NotFoundError
+from feedback_db.errors import ItemLeftError, ItemTakenError, NotFoundError
 from feedback_db.records import Correction, CorrectionId, Decision, PersonId, Review, TurnId
 
 CLAIM_LASTS = timedelta(minutes=5)
@@ -71,15 +71,6 @@ class OpenReport:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dismissal:
-    """A reviewer's word that what was only disliked about a question needs no correction."""
-
-    id: DismissalId
-    question_key: QuestionKey
-    dismissed_at: datetime
-
-
 def list_items(reader: Reader, *, reviewer: PersonId, now: datetime, limit: int = 50) -> list[QueueItem]:
     """Return what a reviewer may take, the most useful first; what others have taken is left out, what was skipped comes last."""
     told = {"reviewer": reviewer, "now": store_time(now), "skipped_since": store_time(now - _SKIP_LASTS)}
@@ -114,6 +105,19 @@ def find_key(reader: Reader, turn_id: TurnId) -> QuestionKey:
     return QuestionKey(find_row(reader, "SELECT question_key FROM turns WHERE id = :id", {"id": turn_id}, kind="a turn")["question_key"])
 
 
+def count_new(reader: Reader, *, reviewer: PersonId, since: datetime) -> int:
+    """Return how many questions others have begun to report since a moment."""
+    row = reader.execute(
+        """
+        SELECT count(*) FROM queue_items WHERE first_at > :since AND EXISTS (
+            SELECT 1 FROM open_reports WHERE open_reports.question_key = queue_items.question_key AND person_id <> :reviewer
+        )
+        """,
+        {"reviewer": reviewer, "since": store_time(since)},
+    ).fetchone()
+    return int(row[0])
+
+
 def count_items(reader: Reader) -> int:
     """Return how many questions wait for a reviewer."""
     return int(reader.execute("SELECT count(*) FROM queue_items").fetchone()[0])
@@ -133,6 +137,21 @@ def claim(tx: Transaction, question_key: QuestionKey, *, reviewer: PersonId, now
         raise ItemTakenError
     tx.execute("DELETE FROM claims WHERE reviewer_id = :reviewer OR question_key = :key", told)
     tx.execute("INSERT INTO claims (question_key, reviewer_id, claimed_until) VALUES (:key, :reviewer, :until)", told)
+
+
+def renew(tx: Transaction, question_key: QuestionKey, *, reviewer: PersonId, now: datetime) -> None:
+    """Go on having an item, for some minutes more.
+
+    Raises:
+        NotFoundError: it does not wait any more.
+        ItemTakenError: another reviewer has it.
+        ItemLeftError: this reviewer has opened another one since.
+    """
+    sql = "SELECT 1 FROM claims WHERE reviewer_id = :reviewer AND question_key <> :key AND claimed_until > :now"
+    has_another = tx.execute(sql, {"reviewer": reviewer, "key": question_key, "now": store_time(now)}).fetchone() is not None
+    if has_another and find_claimant(tx, question_key, now=now) in {None, reviewer}:
+        raise ItemLeftError
+    claim(tx, question_key, reviewer=reviewer, now=now)
 
 
 def claim_next(tx: Transaction, *, reviewer: PersonId, now: datetime) -> QueueItem | None:
@@ -224,16 +243,11 @@ def _list_same(reader: Reader, correction: Correction, reviewer: PersonId) -> li
     return [CorrectionId(row["correction_id"]) for row in rows]
 
 
-def settle(tx: Transaction, question_key: QuestionKey, *, reviewer: PersonId) -> int:
-    """Take what was only disliked about a question out of the queue, but for one's own; return how many reports that were.
+def dismiss(tx: Transaction, question_key: QuestionKey, *, reviewer: PersonId, now: datetime) -> DismissalId:
+    """Take what was only disliked about a question out of the queue, but for one's own, in a way that can be taken back.
 
     The ratings stay. Corrections are decided one by one.
     """
-    return tx.execute(f"DELETE {_DISLIKED}", {"key": question_key, "reviewer": reviewer}).rowcount
-
-
-def dismiss(tx: Transaction, question_key: QuestionKey, *, reviewer: PersonId, now: datetime) -> int:
-    """Settle what was only disliked about a question, in a way that can be taken back; return how many reports that were."""
     told = {"key": question_key, "reviewer": reviewer, "now": store_time(now)}
     cursor = tx.execute("INSERT INTO dismissals (question_key, reviewer_id, dismissed_at) VALUES (:key, :reviewer, :now)", told)
     tx.execute(
@@ -243,21 +257,8 @@ def dismiss(tx: Transaction, question_key: QuestionKey, *, reviewer: PersonId, n
         """,
         {**told, "dismissal": cursor.lastrowid},
     )
-    return settle(tx, question_key, reviewer=reviewer)
-
-
-def find_last_dismissal(reader: Reader, *, reviewer: PersonId, now: datetime) -> Dismissal | None:
-    """Return a reviewer's last dismissal if it can be taken back still, else None."""
-    row = reader.execute(
-        """
-        SELECT * FROM dismissals WHERE reviewer_id = :reviewer AND restored_at IS NULL AND dismissed_at > :since
-        ORDER BY dismissed_at DESC, id DESC LIMIT 1
-        """,
-        {"reviewer": reviewer, "since": store_time(now - corrections.WITHDRAWAL_TIME)},
-    ).fetchone()
-    if row is None:
-        return None
-    return Dismissal(id=DismissalId(row["id"]), question_key=QuestionKey(row["question_key"]), dismissed_at=read_time(row["dismissed_at"]))
+    tx.execute(f"DELETE {_DISLIKED}", told)
+    return DismissalId(int(cursor.lastrowid or 0))
 
 
 def restore(tx: Transaction, dismissal_id: DismissalId, *, now: datetime) -> None:

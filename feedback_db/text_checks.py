@@ -83,6 +83,12 @@ def check_text(text: str, *, what: str, max_chars: int) -> str:
     return text
 
 
+def is_hostile(text: str) -> bool:
+    """Say whether a text holds what `check_text` refuses as hostile: a template's tokens, or characters that hide."""
+    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _CHAT_TOKEN.search(text) is not None or _find_hidden(text) is not None
+
+
 def _find_hidden(text: str) -> str | None:
     """Return the first character that hides, be it always or where it stands; None if there is none."""
     text = _TAGGED_FLAG.sub("\U0001f3f4", text)

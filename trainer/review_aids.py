@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from feedback_db import conversations, examples, golden
 from feedback_db.database import Database
-from feedback_db.training_records import Related, Relation, Split
+from feedback_db.training_records import OpeningQuestion, Related, Relation, Split
 from trainer.contradictions import Statement, contradicts
 from trainer.examples import read_statement
 from trainer.key_facts import find_key_facts, is_right
@@ -35,11 +35,11 @@ class MemoryAids:
                 found.append(Related(id=item.id, question=item.question, reply=item.reply, relation=relation))
         return sorted(found, key=lambda one: _ORDER.index(one.relation))[:_MOST_SHOWN]
 
-    def list_wordings(self, question: str) -> Sequence[str]:
+    def list_wordings(self, question: str) -> Sequence[OpeningQuestion]:
         """Return how others have asked nearly the same in conversations that may be learned from."""
-        asked = [one.text for one in conversations.list_opening_questions(self._db.read(), limit=_MOST_LOGGED)]
-        same = [text for text in asked if text.casefold() != question.casefold() and is_same_question(question, text)]
-        return list({text.casefold(): text for text in reversed(same)}.values())[:_MOST_SHOWN]
+        asked = conversations.list_opening_questions(self._db.read(), limit=_MOST_LOGGED)
+        same = [one for one in asked if one.text.casefold() != question.casefold() and is_same_question(question, one.text)]
+        return list({one.text.casefold(): one for one in reversed(same)}.values())[:_MOST_SHOWN]
 
     def assign_split(self, example_id: str, wording: str) -> Split:
         """Say what a wording of an example's question is for."""

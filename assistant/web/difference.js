@@ -1,8 +1,13 @@
-// Asks for the difference anew a moment after somebody has stopped typing.
+// Asks for the difference and the badges anew a moment after somebody has stopped typing.
 let waiting
 document.addEventListener('input', (event) => {
-  if (event.target.closest('#reply')) {
+  if (event.target.closest('#reply, #wordings')) {
     clearTimeout(waiting)
-    waiting = setTimeout(() => trigger('compare', {reply: event.target.value}), 250)
+    waiting = setTimeout(() => {
+      const [reply, wordings] = ['#reply', '#wordings'].map((name) => document.querySelector(`${name} textarea`)?.value ?? '')
+      if (document.querySelector('#item [data-key]')) { // unless it was decided meanwhile
+        trigger('compare', {reply, wordings})
+      }
+    }, 250)
   }
 })

@@ -1,4 +1,11 @@
-// What else is known: tells the page what shall be retired with an approval.
-element.addEventListener('change', () => {
-  trigger('mark', {ids: [...element.querySelectorAll('[data-do=mark]:checked')].map((box) => box.value)})
+// What else is known: changing an answer shows it, and takes the place of retiring it.
+element.addEventListener('change', (event) => {
+  const known = event.target.closest('.known')
+  const [retire, change] = known?.querySelectorAll('input') ?? []
+  if (event.target === change && change.checked) {
+    retire.checked = false
+  } else if (event.target === retire && retire.checked) {
+    change.checked = false
+  }
+  known?.querySelector('textarea').toggleAttribute('hidden', !change.checked)
 })

@@ -1,12 +1,23 @@
-// The review page by keyboard: A approve, R reject, E edit, S skip, J next, K previous, U undo, ? help.
+// The review page by keyboard. What decides on a question waits until the question that is highlighted is the one that is shown.
 const press = (selector) => document.querySelector(selector)?.click()
+let wanted // the line that was asked for last; others may be drawn on the way to it
+const findWanted = () => document.querySelector(`#queue .open[data-id="${wanted}"]`) ?? document.querySelector('#queue [aria-current]')
 const step = (by) => {
   const lines = [...document.querySelectorAll('#queue .open')]
-  const at = lines.findIndex((line) => line.hasAttribute('aria-current'))
+  const at = lines.indexOf(findWanted())
   const next = lines[Math.min(Math.max(at + by, 0), lines.length - 1)]
-  lines[at]?.removeAttribute('aria-current') // at once: whoever presses J three times is three lines further, whatever has loaded
-  next?.setAttribute('aria-current', 'true')
-  next?.click()
+  if (next !== lines[at]) {
+    next?.click() // which highlights it: whoever presses J three times is three lines further, whatever has loaded
+  }
+}
+const isShown = () => {
+  const shown = document.querySelector('#item [data-key]')
+  const line = findWanted()
+  return shown && (!line || line.dataset.id === shown.dataset.key)
+}
+const openReason = (isOpen) => {
+  document.querySelector('#main').classList.toggle('rejecting', isOpen)
+  document.querySelector(isOpen ? '#note :is(input, textarea)' : '#reject')?.focus()
 }
 const keys = {
   a: () => press('#approve'),
@@ -18,16 +29,45 @@ const keys = {
   k: () => step(-1),
   '?': () => document.querySelector('#help')?.toggleAttribute('open'),
 }
+const stop = (event) => {
+  event.preventDefault()
+  event.stopPropagation()
+}
+document.addEventListener('click', (event) => { // before Gradio hears of it
+  wanted = event.target.closest('#queue .open')?.dataset.id ?? wanted
+  const button = event.target.closest('#approve, #reject, #skip, #confirm, #undo')
+  if (button && button.id !== 'undo' && !isShown()) {
+    stop(event)
+  } else if (button?.id === 'reject') {
+    openReason(!document.querySelector('#main').classList.contains('rejecting'))
+  } else if (button) {
+    wanted = undefined
+    document.querySelector('#main').classList.remove('rejecting')
+  }
+}, true)
+document.addEventListener('keydown', (event) => {
+  if (event.target.closest('#note') && event.key === 'Enter') {
+    stop(event)
+    if (!event.repeat && isShown()) {
+      event.target.blur()
+      press('#confirm')
+    }
+  }
+}, true)
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape') {
+    openReason(false)
     document.activeElement.blur()
   }
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input:not([type=radio], [type=checkbox]), textarea, select')) {
     return
   }
-  if (keys[event.key.toLowerCase()]) {
+  const act = keys[event.key.toLowerCase()]
+  if (act) {
     event.preventDefault()
-    keys[event.key.toLowerCase()]()
+    if (!event.repeat) { // a key that is held decides once
+      act()
+    }
   }
 })
 setInterval(() => {

@@ -1,25 +1,41 @@
 """What the review page shows, as HTML: from records to text that no browser runs. Pure; knows no Gradio."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from textwrap import shorten
 
 from markupsafe import Markup
 
 from assistant.web.chat_view import REASONS, templates
 from assistant.web.markdown import render_markdown
+from assistant.web.review_marks import name_known
 from assistant.web.word_diff import render_diff
-from feedback_db.corrections import AuthorRecord, Decided
+from feedback_db.corrections import AuthorRecord
+from feedback_db.decisions import Deed
 from feedback_db.records import Correction, CorrectionId, Turn
 from feedback_db.review_queue import OpenReport, QueueItem
-from feedback_db.text_checks import find_personal_data, gives_orders
-from feedback_db.training_records import Example, GoldenItem, Related, Relation
+from feedback_db.text_checks import find_personal_data, gives_orders, is_hostile
+from feedback_db.training_records import OpeningQuestion, Related, Relation
 
 _RELATIONS = {
     Relation.CONTRADICTS: "Contradicts this:",
     Relation.OLD_FACT: "Says the old fact, too:",
     Relation.SAME: "Says this already:",
 }
+_ALONE = (
+    "You are the only one who may review. Nobody decides on what they wrote themselves, so your own corrections wait for a second person: "
+    "four eyes keep wrong and hostile answers out of the model. To have a second reviewer,"
+)
+_DEEDS = {
+    Deed.APPROVED: "approved",
+    Deed.REJECTED: "rejected",
+    Deed.PROPOSED: "sent for review",
+    Deed.DISMISSED: "rejected",
+    Deed.RETIRED: "retired",
+    Deed.ADDED: "added",
+}
+_MOST_TITLE_CHARS = 48
 _EMPTY = "Nothing waits for you"
 _EMPTY_WORDS = "Corrections and bad ratings appear here, the most useful first. What you wrote yourself waits for somebody else."
 
@@ -33,59 +49,41 @@ class Badge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class Line:
+    """A line of the list at the side; `do` is what a click on it does, `retires` what its cross takes out, "" without one."""
+
     id: str
     first: str
     second: str
     do: str
-    is_shown: bool
-    can_retire: bool
+    is_shown: bool = False
+    retires: str = ""
 
 
 def render_queue(items: Sequence[QueueItem], *, shown: str, now: datetime) -> str:
     """Return what waits, a line each."""
     lines = [
-        _Line(
+        Line(
             id=item.question_key,
             first=item.question,
             second=f"{_count(item.reporter_count, 'report')} · {_describe_corrections(item)} · {_tell_age(now, item.first_at)}",
             do="open",
             is_shown=item.question_key == shown,
-            can_retire=False,
         )
         for item in items
     ]
-    return _render_list("What waits for a reviewer", lines, "Nothing waits for you.")
+    return render_list("What waits for a reviewer", lines, "Nothing waits for you.")
 
 
-def render_decided(decided: Sequence[Decided]) -> str:
-    """Return what was approved or rejected, a line each."""
-    lines = [
-        _Line(
-            id=one.correction.id,
-            first=one.question,
-            second=one.final_reply or " · ".join(filter(None, (one.correction.corrected_reply, one.note))),
-            do="look",
-            is_shown=False,
-            can_retire=False,
-        )
-        for one in decided
-    ]
-    return _render_list("What was decided", lines, "Nothing yet.")
+def render_list(label: str, lines: Sequence[Line], words: str) -> str:
+    """Return a list at the side, or the words where it is empty."""
+    return templates.get_template("review_list.html.jinja").render(label=label, lines=lines, words=words)
 
 
-def render_examples(found: Sequence[Example]) -> str:
-    """Return what may be trained, a line each."""
-    lines = [
-        _Line(id=one.id, first=one.messages[-1]["content"], second=one.reply, do="look", is_shown=False, can_retire=True) for one in found
-    ]
-    return _render_list("Approved examples", lines, "No example says that.")
-
-
-def render_golden(found: Sequence[GoldenItem]) -> str:
-    """Return the golden set, a line each."""
-    lines = [_Line(id=str(one.id), first=one.question, second=one.reply, do="look", is_shown=False, can_retire=True) for one in found]
-    return _render_list("Golden set", lines, "No golden item says that.")
+def render_alone(*, is_admin: bool) -> str:
+    """Return what somebody is told who is the only one who may review."""
+    link = Markup('add one on the <a href="/admin">admin page</a>, under People') if is_admin else "ask an admin to add one"
+    return str(Markup('<p class="hint">{} {}.</p>').format(_ALONE, link))
 
 
 def render_nothing() -> str:
@@ -126,20 +124,19 @@ def render_difference(before: str, after: str) -> str:
     return str(Markup('<p class="difference">{}</p>').format(render_diff(before.strip(), after.strip())))
 
 
-def render_related(related: Sequence[Related], *, marked: Set[str]) -> str:
-    """Return what else has to do with the reply, each to be ticked."""
-    lines = [
-        {
-            "key": name_related(one),
-            "words": _RELATIONS[one.relation],
-            "relation": one.relation.value,
-            "question": one.question,
-            "reply": one.reply,
-            "is_marked": name_related(one) in marked,
-        }
-        for one in related
+def render_related(related: Sequence[Related], wordings: Sequence[OpeningQuestion]) -> str:
+    """Return what else has to do with the reply, to be retired or changed, and how others asked the same, to be taken or left."""
+    known = [
+        {"name": name_known(one.id), "words": _RELATIONS[one.relation], "relation": one.relation.value, "said": one} for one in related
     ]
-    return templates.get_template("related.html.jinja").render(related=lines)
+    asked = [{"id": one.turn_id, "text": one.text, "badges": mark_texts([one.text])} for one in wordings]
+    return templates.get_template("related.html.jinja").render(known=known, asked=asked)
+
+
+def tell_undo(deed: Deed, question: str) -> str:
+    """Return what a decision's undo is called."""
+    title = shorten(question, _MOST_TITLE_CHARS, placeholder="…")
+    return f"Undo: {_DEEDS[deed]} “{title}” (U)" if title else f"Undo: {_DEEDS[deed]} (U)"
 
 
 def render_keys(keys: Mapping[str, str]) -> str:
@@ -148,20 +145,22 @@ def render_keys(keys: Mapping[str, str]) -> str:
     return str(Markup('<details id="help"><summary>Keys</summary><dl>{}</dl></details>').format(lines))
 
 
-def name_related(one: Related) -> str:
-    """Return a name for an example or a golden item that a browser can send back."""
-    return f"golden {one.id}" if isinstance(one.id, int) else f"example {one.id}"
+def mark_texts(texts: Sequence[str]) -> list[Badge]:
+    """Return what a reviewer should know of texts by themselves: personal data, what hides in them, whom they speak to."""
+    kinds = sorted({mark.kind.value for text in texts for mark in find_personal_data(text)})
+    badges = [Badge(kind="warn", sentence=f"possible {kind}") for kind in kinds]
+    if any(is_hostile(text) for text in texts):
+        badges.append(Badge(kind="warn", sentence="hidden or control characters"))
+    if any(gives_orders(text) for text in texts):
+        badges.append(Badge(kind="warn", sentence="speaks to the model"))
+    return badges
 
 
 def list_badges(
     texts: Sequence[str], record: AuthorRecord | None, related: Sequence[Related], *, links: Sequence[str], has_consent: bool
 ) -> list[Badge]:
     """Return what a reviewer should know of the texts that would be learned, their new links, their author and their kin."""
-    kinds = sorted({mark.kind.value for text in texts for mark in find_personal_data(text)})
-    badges = [Badge(kind="warn", sentence=f"possible {kind}") for kind in kinds]
-    badges += [Badge(kind="warn", sentence=f"new link: {link}") for link in links]
-    if any(gives_orders(text) for text in texts):
-        badges.append(Badge(kind="warn", sentence="speaks to the model"))
+    badges = [*mark_texts(texts), *(Badge(kind="warn", sentence=f"new link: {link}") for link in links)]
     if any(one.relation is Relation.CONTRADICTS for one in related):
         badges.append(Badge(kind="warn", sentence="contradicts what is approved"))
     if any(one.relation is Relation.SAME for one in related):
@@ -174,10 +173,6 @@ def list_badges(
             Badge(kind="plain", sentence=f"author: {record.approved} of {known} approved" if known else "the author's first correction")
         )
     return badges
-
-
-def _render_list(label: str, lines: Sequence[_Line], words: str) -> str:
-    return templates.get_template("review_list.html.jinja").render(label=label, lines=lines, words=words)
 
 
 def _describe_corrections(item: QueueItem) -> str:

@@ -89,6 +89,10 @@ def test_twenty_items_are_reviewed_by_keyboard_alone(site: Site, open_page: Open
             wait_for_item(page, f"key === '{key}'")
         wanted[question] = number % 4 != 0
         page.keyboard.press("a" if wanted[question] else "r")
+        if not wanted[question]:
+            expect(page.locator("#note :is(input, textarea)")).to_be_focused()
+            page.keyboard.type(f"Not {number}")
+            page.keyboard.press("Enter")
         if number < 19:
             wait_for_item(page, f"key !== '{key}'")
     expect(page.locator("#item")).to_contain_text("Nothing waits for you")
@@ -99,8 +103,55 @@ def test_twenty_items_are_reviewed_by_keyboard_alone(site: Site, open_page: Open
         assert found.state is (CorrectionState.APPROVED if wanted[question] else CorrectionState.REJECTED)
     edited = [one.final_reply for one in corrections.list_decided(reader, CorrectionState.APPROVED) if one.final_reply]
     assert sum(reply.endswith("Keep the receipt.") for reply in edited) == sum(wanted[q] for q in list(wanted)[4::5])
+    assert {one.note for one in corrections.list_decided(reader, CorrectionState.REJECTED)} >= {"Not 0", "Not 16"}
+    expect(page.locator("#undo")).to_contain_text("Undo: approved")
     page.keyboard.press("u")
     wait_for_item(page, "true")
+
+
+def test_only_what_is_shown_is_decided_and_a_held_key_decides_once(site: Site, open_page: Open, report: Report, bob: Who) -> None:
+    ids = [report(f"How long is guarantee number {number}?", f"It lasts {number} years.") for number in range(5)]
+    page = open_page("/review", who=bob)
+    wait_for_item(page, "true")
+    # All in one task of the browser: nothing can load between the keys.
+    page.evaluate("""for (const key of 'jjja') document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))""")
+    last = page.locator("#queue [aria-current]").get_attribute("data-id")
+    wait_for_item(page, f"key === '{last}'")
+
+    def count_decided() -> int:
+        return sum(corrections.find_correction(site.errata.db.read(), one).state is not CorrectionState.PENDING for one in ids)
+
+    assert count_decided() == 0
+    page.keyboard.down("a")
+    for _ in range(5):
+        page.keyboard.down("a")  # what a held key does
+    page.keyboard.up("a")
+    wait_for_item(page, f"key !== '{last}'")
+    expect(page.locator("#notice")).to_have_text("Approved. Undo for a minute.")
+    assert count_decided() == 1
+
+
+def test_an_empty_page_fills_by_itself_and_what_is_ticked_is_decided(site: Site, open_page: Open, report: Report, bob: Who) -> None:
+    with site.errata.db.write() as tx:
+        tx.execute("DELETE FROM corrections WHERE state = 'pending'")
+        tx.execute("DELETE FROM ratings")
+        tx.execute("DELETE FROM open_reports")
+        person = people.add_visitor(tx, PersonId(uuid.uuid4().hex), now=datetime.now(UTC))
+        item = golden.add_golden(
+            tx, question="How long is the warranty of a lamp?", reply="It lasts for 3 years.", added_by=person.id, now=datetime.now(UTC)
+        )
+    page = open_page("/review", who=bob)
+    expect(page.locator("#item")).to_contain_text("Nothing waits for you")
+    report("How long is the warranty of a lamp?", "It lasts for 5 years.", reply="It lasts for 3 years.")
+    expect(page.locator("#item h2")).to_have_text("How long is the warranty of a lamp?", timeout=20_000)
+    page.get_by_label(f"Change the answer to {item.question}").check()
+    page.get_by_label(f"The changed answer to {item.question}").fill("It lasts for 5 years now.")
+    page.get_by_role("button", name="Approve (A)").click()
+    expect(page.locator("#notice")).to_have_text("Approved. Undo for a minute.")
+    assert "It lasts for 5 years now." in {one.reply for one in golden.list_golden(site.errata.db.read())}
+    page.get_by_label("Golden set", exact=True).check()
+    page.locator("#queue .open").first.click()
+    expect(page.locator("#item")).to_contain_text("Added by bob")
 
 
 def test_nothing_that_is_reviewed_runs(site: Site, open_page: Open, report: Report, bob: Who) -> None:

@@ -1,5 +1,5 @@
 import sqlite3
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -18,9 +18,10 @@ def add(db: Database, person: PersonId, now: datetime, question: str = "how long
 def test_the_golden_set_holds_what_was_added_until_it_is_retired(db: Database, bob: PersonId, now: datetime) -> None:
     kept, out = add(db, bob, now), add(db, bob, now, "who are you?")
     with db.write() as tx:
-        retired = golden.retire_golden(tx, out.id, now=now)
+        assert golden.retire_golden(tx, out.id, now=now)
+        assert not golden.retire_golden(tx, out.id, now=now + timedelta(hours=1))
     assert (kept.question, kept.reply, kept.added_by, kept.retired_at) == ("how long is the warranty?", "It is 3 years.", bob, None)
-    assert retired.retired_at == now
+    assert golden.find_golden(db.read(), out.id).retired_at == now
     assert golden.list_golden(db.read()) == [kept]
 
 
@@ -33,11 +34,19 @@ def test_an_item_without_words_or_of_nobody_is_refused(db: Database, bob: Person
         golden.retire_golden(tx, GoldenId(9), now=now)
 
 
-def test_an_item_is_never_rewritten_nor_taken_back_into_the_set(db: Database, bob: PersonId, now: datetime) -> None:
+def test_a_retired_item_can_be_put_back(db: Database, bob: PersonId, now: datetime) -> None:
     item = add(db, bob, now)
     with db.write() as tx:
         golden.retire_golden(tx, item.id, now=now)
-    for change in ("reply = 'It is 2 years.'", "retired_at = NULL"):
+        golden.put_back(tx, item.id)
+    assert golden.list_golden(db.read()) == [item]
+
+
+def test_an_item_is_never_rewritten_nor_retired_twice(db: Database, bob: PersonId, now: datetime) -> None:
+    item = add(db, bob, now)
+    with db.write() as tx:
+        golden.retire_golden(tx, item.id, now=now)
+    for change in ("reply = 'It is 2 years.'", "retired_at = '2030'"):
         with pytest.raises(sqlite3.IntegrityError, match="only retired"), db.write() as tx:
             tx.execute(f"UPDATE golden_items SET {change}")
 

@@ -7,7 +7,7 @@ import pytest
 from feedback_db import conversations, corrections, erasure, people, review_queue
 from feedback_db.conversations import LoggedReply
 from feedback_db.database import Database
-from feedback_db.errors import ItemTakenError, NotFoundError
+from feedback_db.errors import ItemLeftError, ItemTakenError, NotFoundError
 from feedback_db.questions import name_question
 from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, TurnId
 from feedback_db.review_queue import QuestionKey
@@ -124,27 +124,45 @@ def test_what_was_only_disliked_can_be_dismissed(db: Database, ask: Ask, bob: Pe
     ask("a", "how long", disliked=True)
     ask("b", "how long", corrected="x")
     with db.write() as tx:
-        assert review_queue.dismiss(tx, key_of("how long"), reviewer=bob, now=now) == 1
+        review_queue.dismiss(tx, key_of("how long"), reviewer=bob, now=now)
     assert list_questions(db, bob, now) == [("how long", 1, 1)]
 
 
-def test_a_dismissal_is_taken_back_within_a_minute_and_only_once(
-    db: Database, ask: Ask, bob: PersonId, cleo: PersonId, now: datetime
-) -> None:
+def test_a_dismissal_is_taken_back_without_what_its_author_thought_better_of(db: Database, ask: Ask, bob: PersonId, now: datetime) -> None:
     ask("a", "how long", disliked=True)
     ask("b", "how long", disliked=True)
     with db.write() as tx:
-        assert review_queue.dismiss(tx, key_of("how long"), reviewer=bob, now=now) == 2
+        dismissal = review_queue.dismiss(tx, key_of("how long"), reviewer=bob, now=now)
         conversations.withdraw_rating(tx, TurnId("turn of b"), person_id=PersonId("b"), now=now)
     assert list_questions(db, bob, now) == []
-    assert review_queue.find_last_dismissal(db.read(), reviewer=cleo, now=now) is None
-    assert review_queue.find_last_dismissal(db.read(), reviewer=bob, now=now + timedelta(seconds=61)) is None
-    found = review_queue.find_last_dismissal(db.read(), reviewer=bob, now=now + timedelta(seconds=59))
-    assert found is not None
     with db.write() as tx:
-        review_queue.restore(tx, found.id, now=now)
+        review_queue.restore(tx, dismissal, now=now)
     assert list_questions(db, bob, now) == [("how long", 1, 0)]
-    assert review_queue.find_last_dismissal(db.read(), reviewer=bob, now=now) is None
+
+
+def test_what_others_begin_to_report_is_counted_as_new(db: Database, ask: Ask, bob: PersonId, now: datetime) -> None:
+    ask("a", "how long", disliked=True)
+    before, after = now - timedelta(seconds=1), now + timedelta(seconds=1)
+    assert review_queue.count_new(db.read(), reviewer=bob, since=before) == 1
+    assert review_queue.count_new(db.read(), reviewer=bob, since=after) == 0
+    assert review_queue.count_new(db.read(), reviewer=PersonId("a"), since=before) == 0
+
+
+def test_who_has_opened_another_item_since_no_longer_has_the_first(
+    db: Database, ask: Ask, bob: PersonId, cleo: PersonId, now: datetime
+) -> None:
+    for name in ("a", "b"):
+        ask(name, f"question of {name}", corrected="x")
+    first, second = key_of("question of a"), key_of("question of b")
+    with db.write() as tx:
+        review_queue.claim(tx, first, reviewer=bob, now=now)
+        review_queue.claim(tx, second, reviewer=bob, now=now)
+        with pytest.raises(ItemLeftError, match="opened another one since"):
+            review_queue.renew(tx, first, reviewer=bob, now=now)
+        review_queue.renew(tx, second, reviewer=bob, now=now)
+        review_queue.claim(tx, first, reviewer=cleo, now=now)
+        with pytest.raises(ItemTakenError):
+            review_queue.renew(tx, first, reviewer=bob, now=now)
 
 
 def test_two_reviewers_never_have_the_same_item(db: Database, ask: Ask, bob: PersonId, cleo: PersonId, now: datetime) -> None:
