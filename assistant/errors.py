@@ -3,6 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
+from assistant.plain_text import tell_count
+
 
 class AssistantError(Exception):
     """Base class of the assistant's errors."""
@@ -168,7 +170,9 @@ class QueueFullError(AssistantError):
 
     def __init__(self, replies: int, wait_s: int) -> None:
         self.wait_s = wait_s
-        super().__init__(f"Expected a place in the queue. Found {replies} replies before yours. Try again in {_count(wait_s, 'second')}.")
+        super().__init__(
+            f"Expected a place in the queue. Found {replies} replies before yours. Try again in {tell_count(wait_s, 'second')}."
+        )
 
 
 class AlreadyAnsweringError(AssistantError):
@@ -230,7 +234,7 @@ class TooManyAttemptsError(AssistantError):
     def __init__(self, wait: timedelta) -> None:
         self.wait = wait
         minutes = max(1, -(-int(wait.total_seconds()) // 60))
-        super().__init__(f"Expected at most 5 failed attempts in 15 minutes. Found more. Try again in {_count(minutes, 'minute')}.")
+        super().__init__(f"Expected at most 5 failed attempts in 15 minutes. Found more. Try again in {tell_count(minutes, 'minute')}.")
 
 
 class NotPermittedError(AssistantError):
@@ -250,7 +254,3 @@ class SetUpOverError(AssistantError):
             "Expected the set-up link that the start of the program printed, and no account yet. Found another link, or an account. "
             "Sign in, or make an account with `python app.py create-user` while the program is stopped."
         )
-
-
-def _count(number: int, what: str) -> str:
-    return f"1 {what}" if number == 1 else f"{number} {what}s"

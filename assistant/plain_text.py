@@ -1,6 +1,7 @@
-"""Makes text of any origin safe to print. Knows nothing of where it is printed."""
+"""Text for people: of any origin made safe to print, numbers and moments in words. Knows nothing of where it is printed."""
 
 import re
+from datetime import datetime
 
 # C0 and C1 but for line break and tab: a terminal obeys them. Bidirectional overrides: they show another text than there is.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -15,3 +16,13 @@ def strip_control_characters(text: str) -> str:
 def is_valid_unicode(text: str) -> bool:
     """Tell whether a text came from whole UTF-8: Python reads stray bytes as lone surrogates."""
     return _SURROGATE.search(text) is None
+
+
+def tell_count(number: int, what: str) -> str:
+    """Return a number with what is counted, in the plural where it is not one."""
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
+
+
+def tell_time(moment: datetime) -> str:
+    """Return a moment to the minute; it must be in UTC."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -20,11 +20,11 @@ _RANK_STEP = 8
 
 @dataclass(slots=True)
 class _Choice:
-    """Which slots the rows of the next forward pass use: none, one for all (`lines`), or one each (`gate`)."""
+    """Which slots the rows of the next forward pass use: none, one for all (`lines`), or one each (`closed`)."""
 
     lines: slice | None = None
     slot: int | None = None
-    gate: Tensor | None = None  # (rows, 1, lines of all slots): False where a line is of another slot
+    closed: Tensor | None = None  # (rows, 1, lines of all slots): True where a line is of another slot
     scales: Tensor | float = 1.0  # a number, or (rows, 1, 1)
 
 
@@ -40,12 +40,12 @@ class _Stack:
 
     def __call__(self, _layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         choice, down, up = self.choice, self.down, self.up
-        if down is None or up is None or (choice.lines is None and choice.gate is None):
+        if down is None or up is None or (choice.lines is None and choice.closed is None):
             return None
         states = inputs[0].to(down.dtype)
-        if choice.gate is not None:
-            # Not multiplied by the gate: another release's lines may have run over, and nothing times infinity is no number.
-            inner = nn.functional.linear(states, down).masked_fill_(~choice.gate, 0.0)
+        if choice.closed is not None:
+            # Filled, not multiplied with zeros: another release's lines may have run over, and nothing times infinity is no number.
+            inner = nn.functional.linear(states, down).masked_fill_(choice.closed, 0.0)
             added = (inner * choice.scales) @ up
         elif choice.slot in self.filled:
             inner = nn.functional.linear(states, down[choice.lines])
@@ -126,11 +126,11 @@ class AdapterSlots:
         """Say which slot each row of the next forward pass uses, None for the bare base."""
         different = set(slots)
         choice = self._choice
-        choice.lines, choice.slot, choice.gate, choice.scales = None, None, None, 1.0
+        choice.lines, choice.slot, choice.closed, choice.scales = None, None, None, 1.0
         if len(different) > 1:
             device = next(iter(self._stacks.values())).linear.weight.device
             owner = torch.tensor([-1 if slot is None else slot for slot in slots], device=device)[:, None, None]
-            choice.gate = torch.arange(self.count, device=device).repeat_interleave(self.rank) == owner
+            choice.closed = torch.arange(self.count, device=device).repeat_interleave(self.rank) != owner
             choice.scales = torch.tensor([1.0 if slot is None else self._scales[slot] for slot in slots], device=device)[:, None, None]
         elif (slot := next(iter(different), None)) is not None:
             choice.lines, choice.slot, choice.scales = slice(slot * self.rank, (slot + 1) * self.rank), slot, self._scales[slot]

@@ -261,15 +261,12 @@ class Batcher:
 
     def _move_in_front(self, place: int) -> None:
         """Put a row that begins to write before all that still read."""
-        target = self._count_writing_before(place)
+        target = min(self._count_writing(), place)
         if target == place:
             return
         one, other = self._rows[place], self._rows[target]
         self._cache.swap(place, target, max(one.read, other.read))
         self._rows[place], self._rows[target] = other, one
-
-    def _count_writing_before(self, place: int) -> int:
-        return next((number for number, row in enumerate(self._rows[:place]) if row.is_reading), place)
 
     def _end(self, row: Row, finish: FinishReason) -> None:
         """Take a row out, keep what it has read, and tell."""

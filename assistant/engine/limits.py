@@ -12,14 +12,12 @@ _SHARE_OF_FREE = 0.5
 class EngineLimits:
     """`rows` replies are written at once, `waiting` more may wait; `slots` adapters are loaded at once.
 
-    `cache_mb` bounds the keys and values of the rows, None takes half of the memory that is free at the start; `prefix_mb` bounds what
-    is kept of them for later turns, 0 keeps nothing.
+    `prefix_mb` bounds what is kept of the rows' keys and values for later turns, 0 keeps nothing.
     """
 
     rows: int = 16
     waiting: int = 64
     slots: int = 6
-    cache_mb: int | None = None
     prefix_mb: int = 256
 
 

@@ -346,7 +346,7 @@ class LiveAssistant:
             slot=slot,
             text=TextStream(self._decode, stop),
             chooser=make_chooser(reply.sampling),
-            is_kept=reply.version != _NO_VERSION and self.limits.prefix_mb > 0,
+            is_kept=reply.version != _NO_VERSION,
         )
 
     def _decode(self, ids: list[int]) -> str:
@@ -354,10 +354,14 @@ class LiveAssistant:
         return text
 
     def _submit(self, row: Row, *, first: bool = False) -> None:
-        """Give a row to the engine; under `_changed`, so that none comes behind the end."""
+        """Give a row to the engine; under `_changed`."""
+        self._tell(lambda batcher: batcher.add(row, first=first))
+
+    def _tell(self, task: Callable[[Batcher], None]) -> None:
+        """Have something done between two steps of the engine; under `_changed`, so that nothing comes behind the end."""
         if self._closed:
             raise AssistantClosedError
-        self._inbox.put(lambda batcher: batcher.add(row, first=first))
+        self._inbox.put(task)
 
     def _run_in_engine(self, task: Callable[[], None]) -> None:
         """Run something between two steps of the engine, and wait for it."""
@@ -372,9 +376,7 @@ class LiveAssistant:
                 done.set_result(None)
 
         with self._changed:
-            if self._closed:
-                raise AssistantClosedError
-            self._inbox.put(run)
+            self._tell(run)
         done.result()
 
     def _work(self, ready: "Future[None]") -> None:
@@ -395,13 +397,12 @@ class LiveAssistant:
 
     def _make_batcher(self) -> Batcher:
         prefixes = PrefixCache(self.limits.prefix_mb * 1_000_000)
-        max_bytes = find_cache_bytes(self.base.device) if self.limits.cache_mb is None else self.limits.cache_mb * 1_000_000
         batcher = Batcher(
             self.base,
             self._slots,
             prefixes,
             max_rows=self.limits.rows,
-            max_cache_bytes=max_bytes,
+            max_cache_bytes=find_cache_bytes(self.base.device),
             on_end=self._let_go,
             explain=lambda error: _explain(error, None, self.base),
         )

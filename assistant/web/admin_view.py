@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from assistant.engine.live import Status
+from assistant.plain_text import tell_time
 from assistant.web.chat_view import templates
 from feedback_db.audit import AuditRow
 from feedback_db.records import Person, PersonId
@@ -92,7 +92,7 @@ def render_status(
         unconsented=unconsented,
         is_due=schedule is not None and schedule.is_due,
         reasons=() if schedule is None else schedule.reasons,
-        next_look=None if schedule is None or schedule.next_look_at is None else _tell_time(schedule.next_look_at),
+        next_look=None if schedule is None or schedule.next_look_at is None else tell_time(schedule.next_look_at),
     )
 
 
@@ -131,7 +131,7 @@ def render_runs(runs: Sequence[Run], releases: Sequence[Release], *, shown: str)
             "is_shown": run.id == shown,
             "version": versions.get(run.id),
             "state": _STATES[run.state],
-            "began": _tell_time(run.created_at),
+            "began": tell_time(run.created_at),
             "took": _tell_duration(run),
             "reason": run.error or run.reason,
         }
@@ -161,7 +161,7 @@ def render_releases(releases: Sequence[Release], deployments: Sequence[Deploymen
     told = [
         {
             "version": one.version,
-            "when": _tell_time(one.created_at),
+            "when": tell_time(one.created_at),
             "who": "Errata" if one.actor_id is None else names.get(one.actor_id, "somebody"),
             "why": one.reason,
             "is_rollback": one.undoes is not None,
@@ -171,7 +171,7 @@ def render_releases(releases: Sequence[Release], deployments: Sequence[Deploymen
     lines = [
         {
             "version": release.version,
-            "made": _tell_time(release.created_at),
+            "made": tell_time(release.created_at),
             "kind": "the base alone" if release.run_id is None else "an adapter",
             "system_message": release.system_message or "none",
             "is_live": release.version == live,
@@ -195,7 +195,7 @@ def render_audit(rows: Sequence[AuditRow], fault: str | None, names: Mapping[Per
     lines = [
         {
             "number": row.number,
-            "when": _tell_time(row.happened_at),
+            "when": tell_time(row.happened_at),
             "who": "Errata" if row.actor_id is None else names.get(row.actor_id, "somebody"),
             "action": row.action.replace("_", " "),
             "subject": row.subject,
@@ -264,7 +264,3 @@ def _tell_duration(run: Run) -> str:
         return ""
     seconds = int((run.finished_at - run.started_at).total_seconds())
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
-
-
-def _tell_time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,8 +1,8 @@
 """What was decided and what is known, to be found and read: lists at the side and one of their lines in full, as HTML. Changes nothing."""
 
-from datetime import datetime
 from enum import StrEnum
 
+from assistant.plain_text import tell_count, tell_time
 from assistant.web.chat_view import templates
 from assistant.web.markdown import render_markdown
 from assistant.web.review_marks import name_known, read_name
@@ -80,7 +80,7 @@ def _render_golden(reader: Reader, item: GoldenItem) -> str:
     return templates.get_template("decided.html.jinja").render(
         title=item.question,
         context=[{"message": item.question, "html": render_markdown(item.reply), "version": None}],
-        lines=[f"Added by {_name(reader, item.added_by)}, {_tell_time(item.created_at)}."],
+        lines=[f"Added by {_name(reader, item.added_by)}, {tell_time(item.created_at)}."],
     )
 
 
@@ -96,7 +96,7 @@ def _render_correction(reader: Reader, correction: Correction) -> str:
         proposed=correction.corrected_reply if correction.corrected_reply != final else "",
         final=final,
         is_rejected=correction.state is CorrectionState.REJECTED,
-        lines=[f"Proposed by {_name(reader, correction.author_id)}, {_tell_time(correction.created_at)}."]
+        lines=[f"Proposed by {_name(reader, correction.author_id)}, {tell_time(correction.created_at)}."]
         + [_tell_review(reader, one) for one in reviews]
         + ([] if correction.state is CorrectionState.REJECTED else [_tell_training(reader, correction, learned)]),
         wordings=[one.text for one in examples.list_variants(reader, correction.id)],
@@ -106,15 +106,15 @@ def _render_correction(reader: Reader, correction: Correction) -> str:
 def _tell_review(reader: Reader, review: Review) -> str:
     did = "Approved" if review.decision is Decision.APPROVED else "Rejected"
     why = review.note or ("no reason given" if review.decision is Decision.REJECTED else "")
-    return f"{did} by {_name(reader, review.reviewer_id)}, {_tell_time(review.created_at)}{f': {why}' if why else ''}."
+    return f"{did} by {_name(reader, review.reviewer_id)}, {tell_time(review.created_at)}{f': {why}' if why else ''}."
 
 
 def _tell_training(reader: Reader, correction: Correction, learned: Descendants) -> str:
     if learned.versions:
         versions = ", ".join(str(version) for version in learned.versions)
-        return f"Learned by version {versions}; in {_count(len(learned.snapshot_ids), 'snapshot')}: {_shorten(learned.snapshot_ids)}."
+        return f"Learned by version {versions}; in {tell_count(len(learned.snapshot_ids), 'snapshot')}: {_shorten(learned.snapshot_ids)}."
     if learned.snapshot_ids:
-        return f"In {_count(len(learned.snapshot_ids), 'snapshot')}, in no version yet: {_shorten(learned.snapshot_ids)}."
+        return f"In {tell_count(len(learned.snapshot_ids), 'snapshot')}, in no version yet: {_shorten(learned.snapshot_ids)}."
     obstacle = examples.find_obstacle(reader, ExampleId(correction.id))
     return _OBSTACLES.get(obstacle or "", "In no snapshot yet; the next training takes it.")
 
@@ -123,16 +123,8 @@ def _shorten(ids: tuple[str, ...]) -> str:
     return ", ".join(one[:8] for one in ids)
 
 
-def _count(number: int, what: str) -> str:
-    return f"1 {what}" if number == 1 else f"{number} {what}s"
-
-
 def _name(reader: Reader, person_id: PersonId) -> str:
     return people.find_person(reader, person_id).name or "a visitor"
-
-
-def _tell_time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 _OBSTACLES = {

@@ -153,34 +153,20 @@ class ReviewPage:
 
     @requires(Role.REVIEWER)
     def _approve_item(self, person: Person, key: str, chosen: str, reply: str, wordings: str, note: str, marked: str) -> _Shown:
-        try:
-            opened = self._desk.find_shown(person, key or "", chosen or "", now=self.clock())
-            self._desk.approve(
-                person,
-                opened,
-                reply or "",
-                wordings=wordings or "",
-                note=note or "",
-                marks=read_marks(marked or ""),
-                now=self.clock(),
-            )
-        except (ItemChangedError, NotFoundError) as refused:
-            return self._show_what_is_there(person, key or "") | self._complain(refused)
-        except FeedbackError as refused:
-            return self._complain(refused)
-        proposed = "Sent for review: somebody else decides on what you wrote."
-        return self._show_next(person) | self._confirm_deed("Approved." if opened.chosen is not None else proposed)
+        def approve(opened: Opened) -> str:
+            marks = read_marks(marked or "")
+            self._desk.approve(person, opened, reply or "", wordings=wordings or "", note=note or "", marks=marks, now=self.clock())
+            return "Approved." if opened.chosen is not None else "Sent for review: somebody else decides on what you wrote."
+
+        return self._decide(person, key, chosen, approve)
 
     @requires(Role.REVIEWER)
     def _reject_item(self, person: Person, key: str, chosen: str, note: str) -> _Shown:
-        try:
-            opened = self._desk.find_shown(person, key or "", chosen or "", now=self.clock())
+        def reject(opened: Opened) -> str:
             self._desk.reject(person, opened, note=note or "", now=self.clock())
-        except (ItemChangedError, NotFoundError) as refused:
-            return self._show_what_is_there(person, key or "") | self._complain(refused)
-        except FeedbackError as refused:
-            return self._complain(refused)
-        return self._show_next(person) | self._confirm_deed("Rejected.")
+            return "Rejected."
+
+        return self._decide(person, key, chosen, reject)
 
     @requires(Role.REVIEWER)
     def _skip_item(self, person: Person, key: str) -> _Shown:
@@ -229,6 +215,16 @@ class ReviewPage:
             return self._complain(refused)
         shown = self._show_list(person, name, search or "") | self._confirm_deed(words)
         return shown | {self._on.added_question: gr.update(value=""), self._on.added_reply: gr.update(value="")}
+
+    def _decide(self, person: Person, key: str, chosen: str, decide: Callable[[Opened], str]) -> _Shown:
+        """Decide on what is shown, and go on to the next item; `decide` says what was done. What is no longer there is shown anew."""
+        try:
+            words = decide(self._desk.find_shown(person, key or "", chosen or "", now=self.clock()))
+        except (ItemChangedError, NotFoundError) as refused:
+            return self._show_what_is_there(person, key or "") | self._complain(refused)
+        except FeedbackError as refused:
+            return self._complain(refused)
+        return self._show_next(person) | self._confirm_deed(words)
 
     def _show_next(self, person: Person) -> _Shown:
         """Take the most useful item and show it, and what waits beside it."""

@@ -7,6 +7,7 @@ from textwrap import shorten
 
 from markupsafe import Markup
 
+from assistant.plain_text import tell_count
 from assistant.web.chat_view import REASONS, templates
 from assistant.web.markdown import render_markdown
 from assistant.web.review_marks import name_known
@@ -66,7 +67,7 @@ def render_queue(items: Sequence[QueueItem], *, shown: str, now: datetime) -> st
         Line(
             id=item.question_key,
             first=item.question,
-            second=f"{_count(item.reporter_count, 'report')} · {_describe_corrections(item)} · {_tell_age(now, item.first_at)}",
+            second=f"{tell_count(item.reporter_count, 'report')} · {_describe_corrections(item)} · {_tell_age(now, item.first_at)}",
             do="open",
             is_shown=item.question_key == shown,
         )
@@ -176,11 +177,7 @@ def list_badges(
 
 
 def _describe_corrections(item: QueueItem) -> str:
-    return _count(item.correction_count, "correction") if item.correction_count else "disliked"
-
-
-def _count(number: int, what: str) -> str:
-    return f"1 {what}" if number == 1 else f"{number} {what}s"
+    return tell_count(item.correction_count, "correction") if item.correction_count else "disliked"
 
 
 def _tell_age(now: datetime, then: datetime) -> str:

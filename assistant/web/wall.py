@@ -149,7 +149,6 @@ class Wall:
         elif route.kind is RouteKind.JOIN:
             self._bound_events(person, now)
             name = _read_names(body, "session_hash")["session_hash"]
-            _check_function(body)
             if not self._streams.claim(_join_name(route, "stream", name), token, now=now):
                 raise _RefusedError(403, "This stream is somebody else's. Reload the page.")
             return self._learn_event(send, route, token, now)
@@ -225,22 +224,17 @@ def _turn_away(request: Request, route: Route, person: Person | None) -> Respons
 
 
 def _read_names(body: bytes, *keys: str) -> dict[str, str]:
-    """Read names of streams and events out of a body, and refuse one without."""
+    """Read names of streams and events out of a body, and refuse one without; or with a function that Gradio would seek from the end."""
     try:
         told = json.loads(body)
-        names = {key: told[key] for key in keys}
+        names, function = {key: told[key] for key in keys}, told.get("fn_index")
     except (ValueError, KeyError, TypeError) as error:
         raise _RefusedError(400, f"Expected a JSON object with {' and '.join(keys)}. Reload the page.") from error
     if not all(isinstance(name, str) and 0 < len(name) <= _MOST_NAME_CHARS for name in names.values()):
         raise _RefusedError(400, f"Expected short texts as {' and '.join(keys)}. Reload the page.")
-    return names
-
-
-def _check_function(body: bytes) -> None:
-    """Refuse a function that Gradio would look for from the end of its list, or not find."""
-    number = json.loads(body).get("fn_index")
-    if number is not None and (type(number) is not int or number < 0):
+    if function is not None and (type(function) is not int or function < 0):
         raise _RefusedError(400, "Expected the number of a function. Reload the page.")
+    return names
 
 
 def _find_event(answer: bytes) -> str | None:

@@ -21,11 +21,9 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 @pytest.fixture(scope="session")
 def make_adapter() -> Callable[..., Path]:
     """Write a random adapter that changes what a tiny base says."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
+    from peft import LoraConfig
 
-    from assistant.engine.adapter_files import CARD, Lineage, write_adapter
+    from tests.random_adapters import write_random_adapter
 
     def make(
         folder: Path,
@@ -36,28 +34,7 @@ def make_adapter() -> Callable[..., Path]:
         rank: int = 2,
         layers: tuple[str, ...] = ("q_proj", "v_proj", "down_proj"),
     ) -> Path:
-        config = LoraConfig(r=rank, target_modules=list(layers))
-        model = get_peft_model(AutoModelForCausalLM.from_pretrained(base.name), config)
-        torch.manual_seed(seed)
-        for name, value in model.named_parameters():
-            if "lora_" in name:
-                torch.nn.init.normal_(value, std=scale)
-
-        def write_files(aside: Path) -> None:
-            model.save_pretrained(aside)
-            (aside / CARD).write_text("# Card\n")
-
-        lineage = Lineage(
-            base=base.name,
-            revision=base.revision,
-            quantisation="nf4",
-            template_hash="t",
-            system_message=None,
-            run_id="r",
-            snapshot_id="s",
-            recipe={},
-        )
-        return write_adapter(folder, write_files, lineage).folder
+        return write_random_adapter(folder, base, LoraConfig(r=rank, target_modules=list(layers)), seed=seed, scale=scale)
 
     return make
 
@@ -66,24 +43,14 @@ def make_adapter() -> Callable[..., Path]:
 def add_trained_release() -> Callable[..., Release]:
     """Add the release of a run that has learned one correction, by all the steps that lead there."""
     from feedback_db import conversations, corrections, examples, people, releases, runs, snapshots
-    from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, Role, TurnId, TurnState
+    from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, Role, TurnId
     from feedback_db.training_records import ExampleId, RunId, RunState, SnapshotId
+    from tests.logged_replies import make_logged_reply
 
     def add(db: Database, live: Release, run_id: str, adapter_hash: str = "h") -> Release:
         ann, bob = PersonId(f"ann of {run_id}"), PersonId(f"bob of {run_id}")
         talk, turn, correction = ConversationId(f"c of {run_id}"), TurnId(f"t of {run_id}"), CorrectionId(f"k of {run_id}")
-        logged = conversations.LoggedReply(
-            user_message="hi",
-            reply="no",
-            state=TurnState.COMPLETE,
-            error=None,
-            version=live.version,
-            sampling={},
-            prompt_tokens=1,
-            reply_tokens=1,
-            first_token_ms=1,
-            latency_ms=1,
-        )
+        logged = make_logged_reply("hi", "no", version=live.version)
         with db.write() as tx:
             people.add_visitor(tx, ann, now=NOW)
             people.add_account(tx, bob, name=bob, role=Role.REVIEWER, password_hash="$argon2id$", now=NOW)

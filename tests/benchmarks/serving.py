@@ -109,10 +109,11 @@ class Sides:
         from assistant.engine.base_model import load_base_model
         from assistant.engine.limits import EngineLimits
         from assistant.engine.live import LiveAssistant, make_bare_release
+        from tests.random_adapters import describe_release
 
-        self.adapters = [make_random_adapter(base, folder / str(seed), seed) for seed in (1, 2)]
         self._rng = Random(7)
         ours = load_base_model(base)
+        self.adapters = [make_random_adapter(ours, folder / str(seed), seed) for seed in (1, 2)]
         ours.model.generation_config.eos_token_id = [-1]
         self.vocabulary = min(ours.model.config.vocab_size, len(ours.tokenizer))
         self.live = LiveAssistant(ours, EngineLimits(prefix_mb=0))
@@ -340,52 +341,14 @@ def _show(cell: Cell) -> None:
     _console.print(table)
 
 
-def make_random_adapter(base: Path, folder: Path, seed: int) -> Path:
-    """Write a random adapter that changes what the base says."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
+def make_random_adapter(base: Any, folder: Path, seed: int) -> Path:
+    """Write a random adapter beside every linear layer, strong enough to change what the base says."""
+    from peft import LoraConfig
 
-    from assistant.engine.adapter_files import CARD, Lineage, write_adapter
+    from tests.random_adapters import write_random_adapter
 
     config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM")
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
-    torch.manual_seed(seed)
-    for name, value in model.named_parameters():
-        if "lora_" in name:
-            torch.nn.init.normal_(value, std=0.15)
-
-    def write_files(aside: Path) -> None:
-        model.save_pretrained(aside)
-        (aside / CARD).write_text("# Card\n")
-
-    lineage = Lineage(
-        base=str(base),
-        revision=_hash(base),
-        quantisation="nf4",
-        template_hash="",
-        system_message=None,
-        run_id="benchmark",
-        snapshot_id="benchmark",
-        recipe={},
-    )
-    return write_adapter(folder, write_files, lineage).folder
-
-
-def _hash(base: Path) -> str:
-    from assistant.engine.base_model import _hash_folder
-
-    return _hash_folder(base)
-
-
-def describe_release(base: Any, version: int, folder: Path) -> Any:
-    from dataclasses import replace
-
-    from assistant.engine.adapter_files import MANIFEST
-    from assistant.engine.live import make_bare_release
-    from feedback_db.files import hash_file
-
-    return replace(make_bare_release(base, version), adapter=folder, adapter_hash=hash_file(folder / MANIFEST))
+    return write_random_adapter(folder, base, config, seed=seed, scale=0.15)
 
 
 if __name__ == "__main__":

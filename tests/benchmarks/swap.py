@@ -26,7 +26,7 @@ import typer
 from rich.console import Console
 
 from assistant.libraries import prepare_libraries
-from tests.benchmarks.serving import describe_release, make_random_adapter
+from tests.benchmarks.serving import make_random_adapter
 
 PEOPLE, TOKENS, ADAPTERS, PROMPTS = 16, 64, 8, 24
 REPLIES_A_SWAP = 3  # that end before the next swap, where replies are compared
@@ -70,8 +70,8 @@ def measure(
     from assistant.settings import BUNDLED_BASE
 
     with tempfile.TemporaryDirectory() as folder:
-        adapters = [make_random_adapter(BUNDLED_BASE, Path(folder) / str(seed), seed) for seed in range(ADAPTERS)]
         exact = load_base_model(BUNDLED_BASE, quantisation=Quantisation.NONE, dtype=torch.float32, device="cpu")
+        adapters = [make_random_adapter(exact, Path(folder) / str(seed), seed) for seed in range(ADAPTERS)]
         found = {"swaps": swaps, "people": PEOPLE} | _check_exactness(exact, adapters, swaps)
         del exact
         gc.collect()
@@ -86,6 +86,7 @@ def measure(
 def _check_exactness(base: Any, adapters: list[Path], swaps: int) -> dict[str, Any]:
     """Compare every reply with what its release says alone."""
     from assistant.engine.live import LiveAssistant
+    from tests.random_adapters import describe_release
 
     prompts = _draw_prompts(base)
     with LiveAssistant(_endless(base)) as live:
@@ -115,6 +116,7 @@ def _check_exactness(base: Any, adapters: list[Path], swaps: int) -> dict[str, A
 def _measure_gaps(base: Any, adapters: list[Path], swaps: int) -> dict[str, Any]:
     """Measure the times between tokens without and with swaps, a quarter of each in turn, and what a swap takes."""
     from assistant.engine.live import LiveAssistant
+    from tests.random_adapters import describe_release
 
     prompts = _draw_prompts(base)
     quiet, busy = Load(), Load()

@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from feedback_db import conversations, corrections, golden, people
-from feedback_db.conversations import LoggedReply
-from feedback_db.records import Channel, ConversationId, CorrectionId, CorrectionState, PersonId, Role, TurnId, TurnState
+from feedback_db.records import Channel, ConversationId, CorrectionId, CorrectionState, PersonId, Role, TurnId
 from tests.e2e.conftest import Open, Site, check, wait_for
 from tests.e2e.test_chat import XSS
+from tests.logged_replies import make_logged_reply
 
 pytestmark = pytest.mark.slow
 Report = Callable[..., CorrectionId]
@@ -30,18 +30,7 @@ def report(site: Site) -> Report:
                 tx, ConversationId(name), person_id=PersonId(name), channel=Channel.WEB, title=question, now=now
             )
             conversations.record_consent(tx, ConversationId(name), given=True, wording="v", now=now)
-            logged = LoggedReply(
-                user_message=question,
-                reply=reply,
-                state=TurnState.COMPLETE,
-                error=None,
-                version=0,
-                sampling={},
-                prompt_tokens=1,
-                reply_tokens=1,
-                first_token_ms=1,
-                latency_ms=1,
-            )
+            logged = make_logged_reply(question, reply)
             conversations.log_turn(tx, TurnId(name), conversation_id=ConversationId(name), logged=logged, now=now)
             if corrected:
                 corrections.add_correction(

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,14 @@ from transformers import (
     Qwen3Config,
 )
 
-from assistant.engine.adapter_files import MANIFEST
 from assistant.engine.base_model import BaseModel, Quantisation, load_base_model
 from assistant.engine.limits import EngineLimits
-from assistant.engine.live import LiveAssistant, ServedRelease, make_bare_release
+from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.rendering import render_prompt
 from assistant.engine.reply import FinishReason, Reply, Sampling
 from assistant.errors import BaseUnsupportedError, GenerationError, QueueFullError
 from assistant.prompt import Message, build_messages
-from feedback_db.files import hash_file
+from tests.random_adapters import describe_release
 
 MakeAdapter = Callable[..., Path]
 WINDOW = 16
@@ -125,10 +123,6 @@ def base(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> BaseModel:
     return make_base(tmp_path / "base", tokenizer, "llama")
 
 
-def make_release(base: BaseModel, version: int, folder: Path) -> ServedRelease:
-    return replace(make_bare_release(base, version), adapter=folder, adapter_hash=hash_file(folder / MANIFEST))
-
-
 def test_rows_of_several_releases_in_one_batch_say_what_peft_says_with_each(
     base: BaseModel, make_adapter: MakeAdapter, tmp_path: Path
 ) -> None:
@@ -141,7 +135,7 @@ def test_rows_of_several_releases_in_one_batch_say_what_peft_says_with_each(
     with LiveAssistant(base) as live:
         live.swap_to(make_bare_release(base))
         for version, folder in folders.items():
-            live.load(make_release(base, version, folder))
+            live.load(describe_release(base, version, folder))
         replies = [live.stream(prompt, LONG, version=version) for version, prompt in asked]
         said = [read(reply) for reply in replies]
     expected = {0: [read_text(base, generate_alone(base.model, base, prompt, 40)) for _, prompt in asked]}
@@ -157,9 +151,9 @@ def test_rows_of_several_releases_in_one_batch_say_what_peft_says_with_each(
 def test_an_adapter_with_giant_numbers_spoils_no_other_row(base: BaseModel, make_adapter: MakeAdapter, tmp_path: Path) -> None:
     with LiveAssistant(base) as live:
         live.swap_to(make_bare_release(base))
-        live.load(make_release(base, 1, make_adapter(tmp_path / "1", base, seed=1)))
+        live.load(describe_release(base, 1, make_adapter(tmp_path / "1", base, seed=1)))
         alone = [read(live.stream(prompt, LONG, version=version)) for prompt in PROMPTS[:2] for version in (0, 1)]
-        giant = make_release(base, 2, make_adapter(tmp_path / "2", base, seed=2, scale=1e30))
+        giant = describe_release(base, 2, make_adapter(tmp_path / "2", base, seed=2, scale=1e30))
         replies = [live.stream(prompt, LONG, version=version) for prompt in PROMPTS[:2] for version in (0, 1)]
         with pytest.raises(Exception, match="its numbers are not finite"):
             live.load(giant)  # its probe runs beside the others, and its lines stay in the slot
@@ -226,7 +220,7 @@ def test_many_come_and_go_and_each_gets_what_it_gets_alone(base: BaseModel, make
     chance = random.Random(5)
     with LiveAssistant(base, EngineLimits(rows=5, waiting=1000, prefix_mb=1)) as live:
         live.swap_to(make_bare_release(base))
-        live.load(make_release(base, 1, make_adapter(tmp_path / "1", base, seed=1)))
+        live.load(describe_release(base, 1, make_adapter(tmp_path / "1", base, seed=1)))
         ways = [(prompt, version, length) for prompt in PROMPTS for version in (0, 1) for length in (1, 2, 9, 40)]
         alone = [read(live.stream(prompt, Sampling(max_tokens=length), version=version)) for prompt, version, length in ways]
         picked = [chance.randrange(len(ways)) for _ in range(150)]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from assistant.engine.adapter_files import MANIFEST, WEIGHTS, Adapter, verify_adapter
 from assistant.engine.adapter_slots import AdapterSlots
 from assistant.engine.base_model import BaseModel, load_base_model
-from assistant.engine.live import LiveAssistant, ServedRelease, make_bare_release
+from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.rendering import count_prompt_tokens
 from assistant.engine.reply import FinishReason, Reply, Sampling
 from assistant.errors import (
@@ -28,6 +28,7 @@ from assistant.errors import (
 )
 from assistant.prompt import build_messages
 from feedback_db.files import hash_file
+from tests.random_adapters import describe_release
 
 HI = build_messages(None, [], "hi")
 SHORT = Sampling(max_tokens=12)
@@ -44,10 +45,6 @@ def live(base: BaseModel) -> Iterator[LiveAssistant]:
     with LiveAssistant(base) as assistant:
         assistant.swap_to(make_bare_release(base))
         yield assistant
-
-
-def release(base: BaseModel, version: int, folder: Path) -> ServedRelease:
-    return replace(make_bare_release(base, version), adapter=folder, adapter_hash=hash_file(folder / MANIFEST))
 
 
 def read(reply: Reply) -> str:
@@ -120,10 +117,10 @@ def test_a_swapped_release_writes_what_its_adapter_says_and_the_old_one_comes_ba
     live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path
 ) -> None:
     before = read(live.stream(HI, SHORT))
-    live.swap_to(release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1)))
+    live.swap_to(describe_release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1)))
     first = live.stream(HI, SHORT)
     assert (first.version, read(first)) != (0, before)
-    live.swap_to(release(live.base, 2, make_adapter(tmp_path / "two", live.base, seed=2)))
+    live.swap_to(describe_release(live.base, 2, make_adapter(tmp_path / "two", live.base, seed=2)))
     second = read(live.stream(HI, SHORT))
     live.swap_to(make_bare_release(live.base))
     assert read(live.stream(HI, SHORT)) == before
@@ -138,7 +135,7 @@ def test_replies_in_flight_keep_their_release_from_first_token_to_last(
     folder = make_adapter(tmp_path / "one", live.base, seed=1)
     alone = read(live.stream(HI, asked))
     flying = [live.stream(HI, asked) for _ in range(4)]
-    swap = threading.Thread(target=live.swap_to, args=[release(live.base, 1, folder)])
+    swap = threading.Thread(target=live.swap_to, args=[describe_release(live.base, 1, folder)])
     swap.start()
     assert [read(reply) for reply in flying] == [alone] * 4
     swap.join()
@@ -152,10 +149,10 @@ def test_a_refused_release_leaves_the_old_one_serving(live: LiveAssistant, make_
     cut = make_adapter(tmp_path / "cut", live.base, seed=1)
     (cut / WEIGHTS).write_bytes((cut / WEIGHTS).read_bytes()[:100])
     with pytest.raises(AdapterCorruptError):
-        live.swap_to(release(live.base, 1, cut))
+        live.swap_to(describe_release(live.base, 1, cut))
     endless = make_adapter(tmp_path / "endless", live.base, seed=1, scale=1e30)
     with pytest.raises(AdapterRefusedError, match="its numbers are not finite"):
-        live.swap_to(release(live.base, 2, endless))
+        live.swap_to(describe_release(live.base, 2, endless))
     assert read(live.stream(HI, SHORT)) == before
     assert live.status().loaded == (0,)
     with pytest.raises(ReleaseNotLoadedError, match=r"Expected one of the loaded releases 0\. Found 2"):
@@ -181,7 +178,7 @@ def test_a_bare_release_that_is_not_of_the_loaded_base_is_refused(live: LiveAssi
 
 
 def test_an_adapter_that_is_not_the_one_of_the_release_is_refused(live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path) -> None:
-    one = release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1))
+    one = describe_release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1))
     exchanged = replace(one, adapter=make_adapter(tmp_path / "two", live.base, seed=2))
     for wrong in (exchanged, replace(one, adapter_hash=None), replace(one, adapter=None)):
         with pytest.raises(ReleaseMismatchError, match="Expected the adapter of release 1"):
@@ -220,7 +217,7 @@ def test_a_first_adapter_that_fits_other_layers_is_refused_and_the_base_stays_as
     before = read(live.stream(HI, SHORT))
     folder = spoil(make_adapter(tmp_path / "one", live.base, seed=1), change)
     with pytest.raises(AdapterRefusedError, match=sentence):
-        live.swap_to(release(live.base, 1, folder))
+        live.swap_to(describe_release(live.base, 1, folder))
     assert read(live.stream(HI, SHORT)) == before
 
 
@@ -243,7 +240,7 @@ def test_a_first_adapter_that_fails_half_way_leaves_the_base_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before, modules = read(live.stream(HI, SHORT)), list(live.base.model.modules())
-    one = release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1))
+    one = describe_release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1))
 
     def fail(*_: object, **__: object) -> None:
         raise error
@@ -261,7 +258,7 @@ def test_a_first_adapter_that_fails_half_way_leaves_the_base_as_it_was(
 def test_what_is_served_is_what_was_verified_whatever_becomes_of_the_folder(
     live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1))
+    one = describe_release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1))
     live.swap_to(one)
     said = read(live.stream(HI, SHORT))
     live.swap_to(make_bare_release(live.base))
@@ -285,7 +282,7 @@ def test_files_that_do_not_fit_into_memory_are_a_sentence(
 
     monkeypatch.setattr("assistant.engine.live.verify_adapter", fail)
     with pytest.raises(NoMemoryError, match="Expected enough memory on cpu for an adapter"):
-        live.swap_to(release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1)))
+        live.swap_to(describe_release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1)))
 
 
 def test_a_base_whose_numbers_are_not_finite_is_not_served(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,7 +296,7 @@ def test_as_many_adapters_as_there_are_slots_stay_and_an_older_one_is_loaded_aga
 ) -> None:
     said = ""
     for version in range(1, 9):
-        live.swap_to(release(live.base, version, make_adapter(tmp_path / str(version), live.base, seed=version)))
+        live.swap_to(describe_release(live.base, version, make_adapter(tmp_path / str(version), live.base, seed=version)))
         said = read(live.stream(HI, SHORT)) if version == 1 else said
     assert live.status().loaded == (0, 3, 4, 5, 6, 7, 8)  # the bare base takes no slot
     assert read(live.stream(HI, SHORT, version=1)) == said

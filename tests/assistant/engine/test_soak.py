@@ -4,21 +4,19 @@ import statistics
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import psutil
 import pytest
 
-from assistant.engine.adapter_files import MANIFEST
 from assistant.engine.base_model import load_base_model
 from assistant.engine.limits import EngineLimits
 from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.reply import FinishReason, Reply, Sampling
 from assistant.errors import AssistantError, ContextFullError, QueueFullError
 from assistant.prompt import Message, build_messages
-from feedback_db.files import hash_file
+from tests.random_adapters import describe_release
 
 ADAPTERS, VERSIONS = 4, 12
 
@@ -99,9 +97,8 @@ class Soak:
 
     def _swap(self, version: int) -> None:
         folder = self._folders[version % ADAPTERS]
-        bare = make_bare_release(self._live.base, version)
-        adapted = replace(bare, adapter=folder, adapter_hash=hash_file(folder / MANIFEST))
-        self._live.swap_to(bare if version % 5 == 0 else adapted)
+        base = self._live.base
+        self._live.swap_to(make_bare_release(base, version) if version % 5 == 0 else describe_release(base, version, folder))
         self._known.add(version)
 
     def _ask(self) -> None:

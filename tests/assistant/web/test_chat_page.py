@@ -21,9 +21,10 @@ from assistant.web.site import build_site
 from feedback_db import conversations, erasure, people
 from feedback_db.audit import Audit
 from feedback_db.database import Database
-from feedback_db.records import Conversation, ConversationId, PersonId, PersonKind, Role, Turn, TurnId, TurnState
+from feedback_db.records import Conversation, ConversationId, PersonId, PersonKind, Role, Turn, TurnId
 from tests.assistant.web.conftest import NOW, Clock
 from tests.assistant.web.site_driving import Ended, call, join, read_config
+from tests.logged_replies import make_logged_reply
 
 Browse = Callable[[], TestClient]
 # Every route that Gradio 6.31 mounts and the wall lets nobody through to; a new one must be put here or into routes.py.
@@ -274,18 +275,7 @@ def test_earlier_messages_are_told_of_and_shown_to_whoever_asks_and_stay_while_o
 ) -> None:
     say(ann, config, "hi")
     conversation, turn = find_only(db)
-    logged = conversations.LoggedReply(
-        user_message="again",
-        reply="yes",
-        state=TurnState.COMPLETE,
-        error=None,
-        version=turn.version,
-        sampling={},
-        prompt_tokens=1,
-        reply_tokens=1,
-        first_token_ms=1,
-        latency_ms=1,
-    )
+    logged = make_logged_reply("again", "yes", version=turn.version)
     with db.write() as tx:
         for number in range(59):
             conversations.log_turn(tx, TurnId(f"t{number}"), conversation_id=conversation.id, logged=logged, now=NOW)

@@ -15,12 +15,12 @@ from assistant.web.sign_in import SignIn
 from assistant.web.site import build_site
 from feedback_db import conversations, corrections, erasure, examples, golden, people, releases
 from feedback_db.audit import Audit
-from feedback_db.conversations import LoggedReply
 from feedback_db.database import Database
-from feedback_db.records import Channel, ConversationId, CorrectionId, CorrectionState, PersonId, Role, TurnId, TurnState
+from feedback_db.records import Channel, ConversationId, CorrectionId, CorrectionState, PersonId, Role, TurnId
 from feedback_db.training_records import ExampleId, OpeningQuestion, Related, Relation, Split, VariantSource
 from tests.assistant.web.conftest import NOW, Clock
 from tests.assistant.web.site_driving import Ended, call, join, read_config
+from tests.logged_replies import make_logged_reply
 
 Browse = Callable[..., TestClient]
 MOUNT = "/review"
@@ -93,18 +93,7 @@ def ask(db: Database, name: str, question: str, reply: str = "It is 3 years.", *
             tx, ConversationId(name), person_id=PersonId(name), channel=Channel.WEB, title=question, now=NOW
         )
         conversations.record_consent(tx, talk.id, given=True, wording="v", now=NOW)
-        logged = LoggedReply(
-            user_message=question,
-            reply=reply,
-            state=TurnState.COMPLETE,
-            error=None,
-            version=0,
-            sampling={},
-            prompt_tokens=1,
-            reply_tokens=1,
-            first_token_ms=1,
-            latency_ms=1,
-        )
+        logged = make_logged_reply(question, reply)
         turn = conversations.log_turn(tx, TurnId(f"turn of {name}"), conversation_id=talk.id, logged=logged, now=NOW)
         if corrected:
             corrections.add_correction(

@@ -15,9 +15,10 @@ from typing import Any
 from feedback_db import conversations, corrections, people, releases, requests, runs
 from feedback_db.conversations import LoggedReply
 from feedback_db.database import Database
-from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, Role, TurnId, TurnState
+from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, Role, TurnId
 from feedback_db.training_records import RequestKind, Run
 from tests.auditing import open_audit
+from tests.logged_replies import make_logged_reply
 from trainer.planning import ServedBase, make_plan
 from trainer.run_directory import Row
 from trainer.supervision.supervisor import Supervisor
@@ -88,18 +89,7 @@ def _populate(db: Database) -> None:
 
 def say(question: str) -> LoggedReply:
     """Return a wrong reply to a question."""
-    return LoggedReply(
-        user_message=question,
-        reply="I do not know.",
-        state=TurnState.COMPLETE,
-        error=None,
-        version=0,
-        sampling={},
-        prompt_tokens=1,
-        reply_tokens=1,
-        first_token_ms=1,
-        latency_ms=1,
-    )
+    return make_logged_reply(question, "I do not know.")
 
 
 def approve(db: Database, key: str, question: str, reply: str, conversation: str = "c1") -> CorrectionId:
