@@ -20,11 +20,11 @@ _RANK_STEP = 8
 
 @dataclass(slots=True)
 class _Choice:
-    """Which slots the rows of the next forward pass use: none, one for all (`lines`), or one each (`closed`)."""
+    """Which lines of the stacks the rows of the next forward pass use: none, those of one slot for all, or of one slot each (`closed`)."""
 
     lines: slice | None = None
     slot: int | None = None
-    closed: Tensor | None = None  # (rows, 1, lines of all slots): True where a line is of another slot
+    closed: Tensor | None = None  # (rows, 1, lines): True where a line is of another slot
     scales: Tensor | float = 1.0  # a number, or (rows, 1, 1)
 
 
@@ -40,18 +40,13 @@ class _Stack:
 
     def __call__(self, _layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         choice, down, up = self.choice, self.down, self.up
-        if down is None or up is None or (choice.lines is None and choice.closed is None):
+        if down is None or up is None or choice.lines is None or (choice.closed is None and choice.slot not in self.filled):
             return None
-        states = inputs[0].to(down.dtype)
+        inner = nn.functional.linear(inputs[0].to(down.dtype), down[choice.lines])
         if choice.closed is not None:
             # Filled, not multiplied with zeros: another release's lines may have run over, and nothing times infinity is no number.
-            inner = nn.functional.linear(states, down).masked_fill_(choice.closed, 0.0)
-            added = (inner * choice.scales) @ up
-        elif choice.slot in self.filled:
-            inner = nn.functional.linear(states, down[choice.lines])
-            added = (inner * choice.scales) @ up[choice.lines]
-        else:
-            return None
+            inner.masked_fill_(choice.closed, 0.0)
+        added = (inner * choice.scales) @ up[choice.lines]
         return output + added.to(output.dtype)
 
 
@@ -124,16 +119,20 @@ class AdapterSlots:
 
     def choose(self, slots: Sequence[int | None]) -> None:
         """Say which slot each row of the next forward pass uses, None for the bare base."""
-        different = set(slots)
+        used = {slot for slot in slots if slot is not None}
         choice = self._choice
         choice.lines, choice.slot, choice.closed, choice.scales = None, None, None, 1.0
-        if len(different) > 1:
-            device = next(iter(self._stacks.values())).linear.weight.device
-            owner = torch.tensor([-1 if slot is None else slot for slot in slots], device=device)[:, None, None]
-            choice.closed = torch.arange(self.count, device=device).repeat_interleave(self.rank) != owner
-            choice.scales = torch.tensor([1.0 if slot is None else self._scales[slot] for slot in slots], device=device)[:, None, None]
-        elif (slot := next(iter(different), None)) is not None:
-            choice.lines, choice.slot, choice.scales = slice(slot * self.rank, (slot + 1) * self.rank), slot, self._scales[slot]
+        if not used:
+            return
+        first, last = min(used), max(used)
+        choice.lines = slice(first * self.rank, (last + 1) * self.rank)
+        if len(set(slots)) == 1:
+            choice.slot, choice.scales = first, self._scales[first]
+            return
+        device = next(iter(self._stacks.values())).linear.weight.device
+        owner = torch.tensor([-1 if slot is None else slot for slot in slots], device=device)[:, None, None]
+        choice.closed = torch.arange(first, last + 1, device=device).repeat_interleave(self.rank) != owner
+        choice.scales = torch.tensor([1.0 if slot is None else self._scales[slot] for slot in slots], device=device)[:, None, None]
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 Each side answers the same prompts (no common beginning) with the same adapter, 64 tokens each that nothing ends early. All sides stand in
 one process with a copy of the model each, and take turns within a trial, so noise of the machine meets all; intervals are of the trials'
 paired ratios. What is said is compared, so that nobody wins by doing less. Each peer runs with one thread or with all, whichever is quicker
-for it in a round before those that count (Errata chooses for itself).
+for it in a round before those that count (Errata chooses for itself). Where llama.cpp is installed (see `llama_cpp_peer`), it answers
+beside them on the larger model, with its own four bits a weight; it is reported by itself, for it is no peer built on transformers.
 """
 
 import gc
@@ -23,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from assistant.libraries import prepare_libraries
+from tests.benchmarks import llama_cpp_peer
 
 TOKENS = 64
 RANK = 16
@@ -67,8 +69,7 @@ class Cell:
     def agreement(self, side: str, other: str) -> float:
         """Return which share of the tokens two sides say alike up to where each pair of replies first differs."""
         pairs = [pair for a, b in zip(self.trials[side], self.trials[other], strict=True) for pair in zip(a.said, b.said, strict=True)]
-        same = [next((place for place in range(TOKENS) if one[place] != two[place]), TOKENS) for one, two in pairs]
-        return statistics.fmean(same) / TOKENS
+        return statistics.fmean(_share_alike(one, two) for one, two in pairs)
 
 
 @app.command()
@@ -90,6 +91,8 @@ def compare(
         for model in models.split(","):
             base = BUNDLED_BASE if model == "bundled" else build_large(Path(folder) / "large", BUNDLED_BASE)
             with Sides(base, Path(folder) / f"{model}_adapters") as sides:
+                if model == "large" and llama_cpp_peer.is_installed():
+                    found["llama_cpp_same_tokens_in_float32"] = sides.add_llama_cpp(base, Path(folder), max(map(int, people.split(","))))
                 for context in map(int, contexts.split(",")):
                     for count in map(int, people.split(",")):
                         cells.append(_race(Cell(model, count, context), sides.all, sides.draw_prompts, trials))
@@ -133,13 +136,36 @@ class Sides:
             "batched": self.ask_batched,
             "continuous": self.ask_continuous,
         }
+        self.llama: llama_cpp_peer.LlamaCpp | None = None
 
     def __enter__(self) -> "Sides":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.live.close()
+        if self.llama is not None:
+            self.llama.close()
         gc.collect()
+
+    def add_llama_cpp(self, base: Path, folder: Path, people: int) -> float:
+        """Let llama.cpp take part; return which share of the tokens it says as transformers does where both reckon in float32."""
+        import torch
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM
+
+        adapter = llama_cpp_peer.write_adapter(self.adapters[0], base, folder / "adapter.gguf")
+        prompts, tokens = self.draw_prompts(4, 64), 16
+        exact = llama_cpp_peer.LlamaCpp(
+            llama_cpp_peer.write_model(base, folder / "exact.gguf", four_bit=False), adapter, people=4, tokens_each=128
+        )
+        said = exact.answer(prompts, tokens, torch.get_num_threads())[1]
+        exact.close()
+        model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base).float(), str(self.adapters[0])).eval()
+        wanted = _generate(model, prompts, tokens)
+        served = llama_cpp_peer.write_model(base, folder / "served.gguf", four_bit=True)
+        self.llama = llama_cpp_peer.LlamaCpp(served, adapter, people=people, tokens_each=1024)
+        self.all["llama_cpp"] = self.ask_llama_cpp
+        return round(statistics.fmean(_share_alike(one, two) for one, two in zip(said, wanted, strict=True)), 3)
 
     def draw_prompts(self, count: int, length: int) -> list[list[int]]:
         """Draw prompts of random tokens."""
@@ -214,25 +240,42 @@ class Sides:
         said = [outputs[name].generated_tokens for name in names]
         return Answers(seconds, [seconds] * len(prompts), said)
 
-    def _generate(self, prompts: list[list[int]], **more: Any) -> list[list[int]]:
+    def ask_llama_cpp(self, prompts: list[list[int]]) -> Answers:
         import torch
 
-        ids = torch.tensor(prompts)
-        with torch.inference_mode():
-            out = self.peer.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=TOKENS,
-                do_sample=False,
-                eos_token_id=-1,
-                pad_token_id=0,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                **more,
-            )
-        said: list[list[int]] = out[:, ids.shape[1] :].tolist()
-        return said
+        assert self.llama is not None
+        started = time.perf_counter()
+        first, said = self.llama.answer(prompts, TOKENS, torch.get_num_threads())
+        return Answers(time.perf_counter() - started, first, said)
+
+    def _generate(self, prompts: list[list[int]], **more: Any) -> list[list[int]]:
+        return _generate(self.peer, prompts, TOKENS, **more)
+
+
+def _generate(model: Any, prompts: list[list[int]], tokens: int, **more: Any) -> list[list[int]]:
+    import torch
+
+    ids = torch.tensor(prompts)
+    with torch.inference_mode():
+        out = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=tokens,
+            do_sample=False,
+            eos_token_id=-1,
+            pad_token_id=0,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            **more,
+        )
+    said: list[list[int]] = out[:, ids.shape[1] :].tolist()
+    return said
+
+
+def _share_alike(one: list[int], two: list[int]) -> float:
+    """Return which share of two replies is alike, up to where they first differ."""
+    return next((place for place in range(len(one)) if one[place] != two[place]), len(one)) / len(one)
 
 
 class _FirstToken:
@@ -292,7 +335,7 @@ def _race_mixed(sides: Sides, trials: int) -> float:
 def _summarise(cells: Sequence[Cell]) -> dict[str, Any]:
     rows, lower, ratios = [], [], []
     for cell in cells:
-        peers = [side for side in cell.trials if side != "errata"]
+        peers = [side for side in cell.trials if side not in {"errata", "llama_cpp"}]
         best = max(peers, key=cell.rate)
         ratio, low, high = cell.ratio("errata", best)
         lower.append(low)
@@ -308,6 +351,7 @@ def _summarise(cells: Sequence[Cell]) -> dict[str, Any]:
                 "ratio": round(ratio, 3),
                 "interval": [round(low, 3), round(high, 3)],
                 "vs_one_by_one": round(cell.ratio("errata", "one_by_one")[0], 3),
+                "vs_llama_cpp": round(cell.ratio("errata", "llama_cpp")[0], 3) if "llama_cpp" in cell.trials else None,
                 "ttft_p95_s": {side: round(_p95(cell, side), 4) for side in ("errata", "one_by_one")},
                 "same_tokens": {side: round(cell.agreement("errata", side), 3) for side in peers},
                 "same_tokens_batched_and_one_by_one": round(cell.agreement("batched", "one_by_one"), 3),
