@@ -32,7 +32,6 @@ from gradio_client.utils import apply_diff
 from rich.console import Console
 
 ROOT = Path(__file__).parents[2]
-TAUGHT = 24
 _WAIT_S = 300
 app = typer.Typer(add_completion=False)
 _console = Console(stderr=True, width=140)
@@ -53,11 +52,12 @@ class Heard:
         return (self.pieces[0] if self.pieces else self.ended_at) - self.asked_at
 
 
-class Visitor:
-    """A browser without an account; keeps the conversation that its page shows."""
+class Browser:
+    """Somebody at a page, with the cookie of an account or without; keeps the conversation that the chat page shows."""
 
-    def __init__(self, address: str) -> None:
-        self._client = httpx.AsyncClient(base_url=address, timeout=_WAIT_S, headers={"origin": address})
+    def __init__(self, address: str, page: str = "", token: str | None = None) -> None:
+        cookies = {} if token is None else {"errata": token}
+        self._client = httpx.AsyncClient(base_url=f"{address}{page}", timeout=_WAIT_S, headers={"origin": address}, cookies=cookies)
         self._conversation = ""
         self._session_hash = uuid.uuid4().hex
 
@@ -65,35 +65,51 @@ class Visitor:
         """Open the page."""
         (await self._client.get("/")).raise_for_status()
         config = (await self._client.get("/config")).raise_for_status().json()
-        self._send = next(one for one in config["dependencies"] if one["api_name"] == "_send")
-        ids = {one["id"]: one["props"].get("elem_id") for one in config["components"]}
-        self._names = [ids[output] for output in self._send["outputs"]]
+        self._functions = {one["api_name"]: one for one in config["dependencies"]}
+        self._components = {one["id"]: one["props"] for one in config["components"]}
 
     async def ask(self, question: str) -> Heard:
-        """Send a message and read what is shown until the reply is whole."""
+        """Send a message on the chat page and read what is shown until the reply is whole."""
         heard = Heard(time.perf_counter())
-        data = [question, self._conversation, False]
-        body = {"fn_index": self._send["id"], "data": data, "event_data": None, "session_hash": self._session_hash, "trigger_id": None}
-        joined = await self._client.post("/gradio_api/queue/join", json=body)
-        if joined.status_code != httpx.codes.OK:
-            heard.problem = f"{joined.status_code}: {joined.text[:200]}"
-            return heard
         shown: dict[str, Any] = {}
-        async for shown in self._read(heard):
-            if 'class="text writing"' in str(shown.get("pending")):
-                heard.pieces.append(time.perf_counter())
+        try:
+            async for shown in self._call("_send", [question, self._conversation, False]):
+                if 'class="text writing"' in str(shown.get("pending")):
+                    heard.pieces.append(time.perf_counter())
+        except RefusedError as refused:
+            heard.problem = str(refused)
         heard.ended_at = time.perf_counter()
         self._conversation = shown.get("conversation") or self._conversation
         if not heard.problem and 'class="problem"' in f"{shown.get('notice')}{shown.get('chat')}":
             heard.problem = str(shown["notice"] or shown["chat"])[:300]
         return heard
 
+    async def train(self) -> None:
+        """Press "Train now" on the admin page, with the recipe as it stands there."""
+        fields = [self._components[field].get("value") for field in self._functions["_ask_train"]["inputs"]]
+        async for _ in self._call("_ask_train", fields):
+            pass
+
+    def begin_anew(self) -> None:
+        """Begin a new conversation with the next question."""
+        self._conversation = ""
+
     async def close(self) -> None:
         """Leave."""
         await self._client.aclose()
 
-    async def _read(self, heard: Heard) -> AsyncIterator[dict[str, Any]]:
-        """Yield what the page shows, by component, each time that it changes."""
+    async def _call(self, name: str, data: list[Any]) -> AsyncIterator[dict[str, Any]]:
+        """Call a function of the page; yield what is shown, by component, each time that it changes.
+
+        Raises:
+            RefusedError: the site does not do it.
+        """
+        function = self._functions[name]
+        body = {"fn_index": function["id"], "data": data, "event_data": None, "session_hash": self._session_hash, "trigger_id": None}
+        joined = await self._client.post("/gradio_api/queue/join", json=body)
+        if joined.status_code != httpx.codes.OK:
+            raise RefusedError(f"{joined.status_code}: {joined.text[:200]}")
+        names = [self._components[output].get("elem_id") for output in function["outputs"]]
         values: list[Any] = []
         async with self._client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self._session_hash}) as stream:
             async for line in stream.aiter_lines():
@@ -101,12 +117,16 @@ class Visitor:
                 if told["msg"] == "process_generating":
                     data = told["output"]["data"]
                     values = [apply_diff(old, edits) for old, edits in zip(values, data, strict=True)] if values else data
-                    yield dict(zip(self._names, values, strict=True))
+                    yield dict(zip(names, values, strict=True))
                 elif told["msg"] == "process_completed":
                     if not told["success"]:
-                        heard.problem = json.dumps(told["output"])[:300]
-                    yield dict(zip(self._names, told["output"].get("data") or values, strict=False))
+                        raise RefusedError(json.dumps(told["output"])[:300])
+                    yield dict(zip(names, told["output"].get("data") or values, strict=False))
                     return
+
+
+class RefusedError(Exception):
+    """The site did not do what a browser asked for."""
 
 
 @app.command()
@@ -151,7 +171,7 @@ def run_app(folder: Path) -> Iterator[str]:
 
 async def _chat_at_once(address: str, sessions: int, turns: int) -> dict[str, Any]:
     """Have all sessions ask together, and each ask on as soon as it is answered."""
-    visitors = [Visitor(address) for _ in range(sessions)]
+    visitors = [Browser(address) for _ in range(sessions)]
     questions = _draw_questions(sessions * turns)
     for visitor in visitors:
         await visitor.look()
@@ -186,40 +206,34 @@ def _train(people: int, pause_s: float) -> dict[str, Any]:
     """Train what an invented company teaches, while people chat; return what they and the run noticed of each other."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _teach(folder)
+        token = _teach(folder)
         with run_app(folder) as address:
-            return asyncio.run(_chat_beside_training(folder, address, people, pause_s))
+            return asyncio.run(_chat_beside_training(folder, address, token, people, pause_s))
 
 
-async def _chat_beside_training(folder: Path, address: str, people: int, pause_s: float) -> dict[str, Any]:
-    from feedback_db import requests
-    from feedback_db.database import Database
-    from feedback_db.records import PersonId
-    from feedback_db.training_records import RequestKind
-
-    visitors = [Visitor(address) for _ in range(people)]
-    for visitor in visitors:
-        await visitor.look()
+async def _chat_beside_training(folder: Path, address: str, token: str, people: int, pause_s: float) -> dict[str, Any]:
+    visitors = [Browser(address) for _ in range(people)]
+    admin = Browser(address, "/admin", token)
+    for browser in (*visitors, admin):
+        await browser.look()
     over = asyncio.Event()
 
     async def chat(number: int) -> list[Heard]:
-        questions, heard = iter(_draw_questions(5_000, seed=number)), []
+        questions, heard = iter(_draw_questions(5_000, seed=number)), list[Heard]()
         while not over.is_set():
             heard.append(await visitors[number].ask(next(questions)))
             await asyncio.sleep(pause_s)
             if len(heard) % 6 == 0:  # as people do, they come to an end and begin anew
-                visitors[number]._conversation = ""
+                visitors[number].begin_anew()
         return heard
 
-    with Database(folder / "errata.db") as db:
-        with db.write() as tx:
-            requests.add_request(tx, RequestKind.TRAIN, person_id=PersonId("reviewer"), reason="measured", now=datetime.now(UTC))
-        chats = asyncio.gather(*map(chat, range(people)))
-        run = await asyncio.to_thread(_wait_for_run, db)
-        over.set()
-        heard = [one for said in await chats for one in said]
-    for visitor in visitors:
-        await visitor.close()
+    await admin.train()
+    chats = asyncio.gather(*map(chat, range(people)))
+    run = await asyncio.to_thread(_wait_for_run, folder)
+    over.set()
+    heard = [one for said in await chats for one in said]
+    for browser in (*visitors, admin):
+        await browser.close()
     found: dict[str, Any] = {"run_state": run.state.value, "run_s": round((run.finished_at - run.started_at).total_seconds(), 1)}
     if heard:
         firsts = [one.first_s for one in heard if not one.problem]
@@ -228,6 +242,7 @@ async def _chat_beside_training(folder: Path, address: str, people: int, pause_s
             "pause_s": pause_s,
             "replies_beside_training": len(heard),
             "errors_beside_training": sum(bool(one.problem) for one in heard),
+            "problems_beside_training": dict(Counter(one.problem for one in heard if one.problem)),
             "first_text_beside_training_median_s": round(statistics.median(firsts), 3),
             "first_text_beside_training_p95_s": round(_percentile(firsts, 0.95), 3),
             "first_text_beside_training_max_s": round(max(firsts), 3),
@@ -235,43 +250,48 @@ async def _chat_beside_training(folder: Path, address: str, people: int, pause_s
     return found
 
 
-def _wait_for_run(db: Any) -> Any:
+def _wait_for_run(folder: Path) -> Any:
     from feedback_db import runs
+    from feedback_db.database import open_reader
 
-    def ended() -> Any:
-        return next((run for run in runs.list_runs(db.read(), limit=1) if run.finished_at is not None), None)
+    def find_ended() -> Any:
+        with open_reader(folder / "errata.db") as reader:
+            return next((run for run in runs.list_runs(reader, limit=1) if run.finished_at is not None), None)
 
-    return _wait_until(ended, wait_s=1800)
+    return _wait_until(find_ended, wait_s=1800)
 
 
-def _teach(folder: Path) -> None:
-    """File and approve corrections about an invented company."""
-    from feedback_db import conversations, corrections, examples, people
-    from feedback_db.database import Database
+def _teach(folder: Path) -> str:
+    """File and approve corrections about an invented company; return what an admin's browser is known by."""
+    from assistant.settings import Settings
+    from assistant.web.sign_in import SignIn
+    from feedback_db import conversations, corrections, examples, people, releases
     from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, Role, TurnId
     from tests.logged_replies import make_logged_reply
     from trainer.demo import draw_lessons
+    from trainer.memory import open_memory
     from trainer.support_base.corpus import load_corpus
     from trainer.variants import assign_split
 
     now, customer, reviewer = datetime.now(UTC), PersonId("customer"), PersonId("reviewer")
     with run_app(folder):  # its first start deploys the base
         pass
-    with Database(folder / "errata.db") as db, db.write() as tx:
+    with open_memory(Settings(data_folder=folder)) as (db, audit), db.write() as tx:
         people.add_visitor(tx, customer, now=now)
-        people.add_account(tx, reviewer, name="Reviewer", role=Role.ADMIN, password_hash="!", now=now)
-        for number, lesson in enumerate(draw_lessons(load_corpus(), seed=1)[:TAUGHT]):
+        admin = people.add_account(tx, reviewer, name="Reviewer", role=Role.ADMIN, password_hash="!", now=now)
+        (release, *_) = releases.list_releases(tx)
+        for number, lesson in enumerate(draw_lessons(load_corpus(), seed=1)):
             conversation, turn, correction = ConversationId(f"c{number}"), TurnId(f"t{number}"), CorrectionId(f"k{number}")
             conversations.start_conversation(tx, conversation, person_id=customer, channel=Channel.DEMO, title="", now=now)
             conversations.record_consent(tx, conversation, given=True, wording="benchmark", now=now)
-            version = int(tx.execute("SELECT max(version) FROM releases").fetchone()[0])
-            logged = make_logged_reply(lesson.asked, "I do not know.", version=version)
+            logged = make_logged_reply(lesson.asked, "I do not know.", version=release.version)
             conversations.log_turn(tx, turn, conversation_id=conversation, logged=logged, now=now)
             corrections.add_correction(tx, correction, turn_id=turn, corrected_reply=lesson.right, author=customer, now=now)
             for wording in lesson.reviewer:
                 split = assign_split(correction, wording)
                 examples.add_variant(tx, correction, text=wording, split=split, added_by=reviewer, now=now)
             corrections.review(tx, correction, Decision.APPROVED, reviewer=reviewer, now=now)
+        return SignIn(db, audit).open_account(tx, admin, now=now).token
 
 
 def _draw_questions(count: int, seed: int = 0) -> list[str]:
