@@ -756,6 +756,25 @@ def m015_decisions(db: sqlite_utils.Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m016_password_links(db: sqlite_utils.Database) -> None:
+    """Links by which somebody whose password was reset chooses another one, each once."""
+    _run(
+        db,
+        """
+        CREATE TABLE password_links (
+            token_hash TEXT PRIMARY KEY CHECK (token_hash <> ''),
+            person_id  TEXT NOT NULL REFERENCES people (id),
+            created_at TEXT NOT NULL,
+            expires_at TEXT NOT NULL,
+            ended_at   TEXT,
+            CHECK (expires_at > created_at)
+        ) STRICT
+        """,
+        "CREATE UNIQUE INDEX one_password_link_a_person ON password_links (person_id) WHERE ended_at IS NULL",
+    )
+
+
 _REPORT_CORRECTION = """
     DELETE FROM open_reports WHERE turn_id = NEW.turn_id AND person_id = NEW.author_id AND correction_id IS NULL;
     INSERT INTO open_reports (question_key, turn_id, person_id, correction_id, created_at)

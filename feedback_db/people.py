@@ -74,6 +74,15 @@ def set_role(tx: Transaction, person_id: PersonId, role: Role) -> None:
     _update_account(tx, person_id, "UPDATE people SET role = :value WHERE id = :id AND kind = 'account'", role.value)
 
 
+def set_password_hash(tx: Transaction, person_id: PersonId, password_hash: str) -> None:
+    """Give an account another password.
+
+    Raises:
+        NotFoundError: there is no such account.
+    """
+    _update_account(tx, person_id, "UPDATE people SET password_hash = :value WHERE id = :id AND kind = 'account'", password_hash)
+
+
 def disable(tx: Transaction, person_id: PersonId, *, now: datetime) -> None:
     """Shut an account out from now on; doing so again changes nothing.
 

@@ -250,11 +250,13 @@ class AdminPage:
         return self._show_all(person, "") | self._say(told) | {self._typed: "", self._rollback_reason: ""}
 
     @requires(Role.ADMIN)
-    def _change_person(self, person: Person, event: gr.EventData) -> _Shown:
+    def _change_person(self, person: Person, browser: gr.Request, event: gr.EventData) -> _Shown:
         what, subject, role = read_text(event, "what"), PersonId(read_text(event, "id")), read_text(event, "role")
         if subject == person.id:
             return self._say("Expected somebody else's account. Found your own. Another admin can change it.")
         try:
+            if what == "reset-password":
+                return self._reset_password(person, subject, browser.headers.get("origin", ""))
             with self._db.write() as tx:
                 if what == "disable":
                     people.disable(tx, subject, now=self.clock())
@@ -269,6 +271,14 @@ class AdminPage:
         except FeedbackError as refused:
             return self._complain(refused)
         return self._show_all(person, "")
+
+    def _reset_password(self, person: Person, subject: PersonId, origin: str) -> _Shown:
+        """Make a link to choose a password; `origin` is where the admin's browser has found this page, as the wall has checked."""
+        if people.find_person(self._db.read(), subject).disabled_at is not None:
+            return self._say("Expected an account that may sign in. Found a disabled one. Enable it first.")
+        token = self.sign_in.reset_password(subject, actor=person.id, now=self.clock())
+        name = people.find_person(self._db.read(), subject).name
+        return self._show_all(person, "") | {self._notice: admin_view.render_password_link(name, f"{origin}/password?token={token}")}
 
     @requires(Role.ADMIN)
     def _add_person(self, person: Person, name: str, password: str, role: str) -> _Shown:

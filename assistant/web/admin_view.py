@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from assistant.engine.live import Status
 from assistant.plain_text import tell_time
 from assistant.web.chat_view import templates
@@ -188,6 +190,15 @@ def render_people(people: Sequence[Person], *, own: PersonId) -> str:
         for one in people
     ]
     return templates.get_template("admin_people.html.jinja").render(lines=lines)
+
+
+def render_password_link(name: str, address: str) -> str:
+    """Return the link by which somebody whose password was reset chooses another one; it is shown this once."""
+    sentence = Markup(
+        '<p class="hint" role="status">{} is signed out everywhere, and the old password is worth nothing. Hand over this link: it chooses '
+        'a new one, works once and for a day, and is not shown again. <code class="whole">{}</code></p>'
+    )
+    return str(sentence.format(name, address))
 
 
 def render_audit(rows: Sequence[AuditRow], fault: str | None, names: Mapping[PersonId, str]) -> str:

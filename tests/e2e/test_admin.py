@@ -1,6 +1,7 @@
 """The admin page and signing in, in a real browser."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -10,6 +11,7 @@ from tests.e2e.conftest import Open, Site, check, wait_for
 from tests.e2e.test_chat import XSS, say
 
 pytestmark = pytest.mark.slow
+Keep = Callable[[Page, str], None]
 ADA = ("ada", Role.ADMIN)
 TABS = ("Training", "Versions", "Charts", "People", "Settings", "Audit and health")
 
@@ -81,6 +83,37 @@ def test_somebody_signs_in_and_out_and_an_admin_adds_the_second_person(open_page
     expect(page.locator("#people")).to_contain_text("disabled")
     other.reload()
     expect(other).to_have_url(re.compile(r"/login\?next="))
+
+
+def test_a_forgotten_password_is_chosen_anew_by_a_link_and_changed_later(site: Site, open_page: Open, keep: Keep) -> None:
+    site.add_account("dora", Role.END_USER)
+    page = open_admin(open_page, width=390)
+    open_tab_on_a_phone(page, "People")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Reset the password of dora").click()
+    expect(page.locator("#notice code")).to_be_in_viewport()
+    check(page, "link")
+    keep(page, "password_link")
+    other = open_page(page.locator("#notice code").inner_text().removeprefix(site.address), width=390, dark=True)
+    check(other, "choose")
+    keep(other, "password_choose")
+    other.get_by_label("New password").fill("a long password")
+    other.get_by_role("button", name="Save and sign in").click()
+    expect(other.get_by_text("holds from now on")).to_be_visible()
+    keep(other, "password_changed")
+    other.get_by_role("link", name="Go on to the chat").click()
+    other.get_by_role("link", name="dora: change your password").click()
+    check(other, "change")
+    keep(other, "password_change")
+    other.get_by_label("Present password").fill("a wrong password")
+    other.get_by_label("New password").fill("another long one")
+    other.get_by_role("button", name="Change it").click()
+    expect(other.get_by_role("alert")).to_contain_text("nothing was changed")
+    check(other, "wrong password")
+    other.get_by_label("Present password").fill("a long password")
+    other.get_by_label("New password").fill("another long one")
+    other.get_by_role("button", name="Change it").click()
+    expect(other.get_by_text("holds from now on")).to_be_visible()
 
 
 def test_settings_hold_and_another_system_message_answers_at_once(site: Site, open_page: Open) -> None:

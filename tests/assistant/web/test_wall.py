@@ -165,15 +165,21 @@ def test_a_stream_of_one_page_is_none_of_another(browse: Browse) -> None:
     assert client.get("/gradio_api/queue/data?session_hash=s1").status_code == 403
 
 
-def test_a_stream_breaks_off_when_its_session_is_over(browse: Browse, streaming: Streaming, db: Database, clock: Clock) -> None:
-    client = browse(Role.END_USER)
+@pytest.mark.parametrize("how", ["disabled", "reset"])
+def test_a_stream_breaks_off_when_its_session_is_over(
+    browse: Browse, streaming: Streaming, db: Database, sign_in: SignIn, clock: Clock, how: str
+) -> None:
+    client, somebody = browse(Role.END_USER), PersonId(Role.END_USER.value)
 
-    def disable() -> None:
-        with db.write() as tx:
-            people.disable(tx, PersonId(Role.END_USER.value), now=NOW)
+    def end() -> None:
+        if how == "reset":
+            sign_in.reset_password(somebody, actor=somebody, now=NOW)
+        else:
+            with db.write() as tx:
+                people.disable(tx, somebody, now=NOW)
         clock.move(timedelta(seconds=1))
 
-    streaming.before_last = disable
+    streaming.before_last = end
     join_stream(client)
     assert client.get("/gradio_api/queue/data?session_hash=s1").text == "one two "
     assert client.get("/gradio_api/queue/data?session_hash=s1").status_code == 401
