@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from assistant.plain_text import tell_count
+from assistant.plain_text import tell_count, tell_wait
 
 
 class AssistantError(Exception):
@@ -250,8 +250,7 @@ class TooManyAttemptsError(AssistantError):
 
     def __init__(self, wait: timedelta) -> None:
         self.wait_s = int(wait.total_seconds()) + 1
-        minutes = max(1, -(-int(wait.total_seconds()) // 60))
-        super().__init__(f"Expected at most 5 failed attempts in 15 minutes. Found more. Try again in {tell_count(minutes, 'minute')}.")
+        super().__init__(f"Expected at most 5 failed attempts in 15 minutes. Found more. Try again in {tell_wait(wait)}.")
 
 
 class NotPermittedError(AssistantError):

@@ -116,6 +116,21 @@ def test_a_forgotten_password_is_chosen_anew_by_a_link_and_changed_later(site: S
     expect(other.get_by_text("holds from now on")).to_be_visible()
 
 
+@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 390)])
+def test_somebody_who_is_refused_finds_the_way_back(open_page: Open, keep: Keep, dark: bool, width: int) -> None:
+    page = open_page("/review/", dark=dark, width=width, who=("end", Role.END_USER))
+    expect(page.get_by_role("heading", name="Not for this account")).to_be_visible()
+    check(page, "refused")
+    keep(page, f"refused_{width}")
+    page.get_by_role("link", name="Sign in as somebody else").click()
+    expect(page).to_have_url(re.compile(r"/login\?next=/review/"))
+    page.goto(page.url.replace("/login?next=/review/", "/nothing"))
+    check(page, "not found")
+    keep(page, f"not_found_{width}")
+    page.get_by_role("link", name="Go to the chat").click()
+    expect(page.locator("#msg textarea")).to_be_visible()
+
+
 def test_settings_hold_and_another_system_message_answers_at_once(site: Site, open_page: Open) -> None:
     page = open_admin(open_page)
     page.get_by_role("tab", name="Settings").click()
