@@ -1,6 +1,8 @@
 """People: accounts with roles, visitors, persons that a program names. Knows no passwords, only their hashes."""
 
+import json
 import sqlite3
+from collections.abc import Iterable
 from datetime import datetime
 
 from feedback_db.database import Reader, Transaction, find_row, read_optional_time, read_time, store_time
@@ -111,6 +113,12 @@ def count_accounts(reader: Reader) -> int:
 def list_accounts(reader: Reader) -> list[Person]:
     """Return the accounts, by name."""
     rows = reader.execute("SELECT * FROM people WHERE kind = 'account' AND erased_at IS NULL ORDER BY name COLLATE NOCASE")
+    return [_to_person(row) for row in rows]
+
+
+def find_people(reader: Reader, ids: Iterable[str]) -> list[Person]:
+    """Return those of the ids that are somebody's, in no order; an erased person is among them, nameless."""
+    rows = reader.execute("SELECT * FROM people WHERE id IN (SELECT value FROM json_each(:ids))", {"ids": json.dumps(list(ids))})
     return [_to_person(row) for row in rows]
 
 

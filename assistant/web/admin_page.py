@@ -334,7 +334,8 @@ class AdminPage:
         reader = self._db.read()
         active = runs.find_active_run(reader)
         progress = None if active is None else admin_view.read_progress(active, runs.list_events(reader, active.id))
-        answered = requests.find_newest_answer(reader)
+        answered, deployments = requests.find_newest_answer(reader), releases.list_deployments(reader)
+        actors = [one.actor_id for one in deployments if one.actor_id is not None]
         shown: _Shown = {
             self._status: admin_view.render_status(
                 releases.find_live(reader),
@@ -346,7 +347,7 @@ class AdminPage:
             ),
             self._progress: admin_view.render_progress(progress),
             self._releases: admin_view.render_releases(
-                releases.list_releases(reader), releases.list_deployments(reader), self._read_names()
+                releases.list_releases(reader), deployments, admin_view.name_people(people.find_people(reader, actors))
             ),
             self._runs: admin_view.render_runs(runs.list_runs(reader), releases.list_releases(reader), shown=run),
             self._run: run,
@@ -366,10 +367,10 @@ class AdminPage:
         return admin_view.render_health(health)
 
     def _render_audit(self) -> str:
-        return admin_view.render_audit(list_newest(self._db.read()), self._operating.find_audit_fault(), self._read_names())
-
-    def _read_names(self) -> dict[PersonId, str]:
-        return {person.id: person.name for person in people.list_accounts(self._db.read())}
+        reader = self._db.read()
+        rows = list_newest(reader)
+        told = people.find_people(reader, [one for row in rows for one in (row.actor_id, row.subject) if one is not None])
+        return admin_view.render_audit(rows, self._operating.find_audit_fault(), told)
 
     def _say(self, sentence: str) -> _Shown:
         return {self._notice: chat_view.render_hint(sentence)}
