@@ -108,7 +108,7 @@ class SettingsError(AssistantError):
     """A setting has an unknown name or a value out of range."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("The settings cannot be used. " + " ".join(problems))
+        super().__init__("\n".join(["These settings cannot be used. Change them, or leave them out to take the defaults.", *problems]))
 
 
 class ReleaseRefusedError(AssistantError):

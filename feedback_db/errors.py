@@ -150,9 +150,10 @@ class ReviewFinalError(FeedbackError):
 
 
 class RecipeError(FeedbackError):
-    """A hyper-parameter is unknown or out of its range."""
+    """A hyper-parameter is unknown or out of its range; `problems` says which."""
 
     def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
         super().__init__(f"The recipe cannot be used: {'; '.join(problems)}. Change it, or leave it out to take the default.")
 
 

@@ -93,7 +93,21 @@ def test_a_message_that_is_not_utf8_costs_that_message_only(tiny_base: Path) -> 
 def test_an_unknown_setting_is_an_error_in_a_sentence() -> None:
     result = run_app(ERRATA_MODLE="x")
     assert result.returncode == 1
-    assert "found ERRATA_MODLE" in result.stderr
+    assert "ERRATA_MODLE: expected one of" in result.stderr
+
+
+def test_wrong_settings_are_told_in_sentences(tmp_path: Path) -> None:
+    result = run_app(ERRATA_PORT="abc", ERRATA_QUIET_FROM="late", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 3
+    assert "Traceback" not in result.stderr
+
+
+def test_a_data_folder_that_cannot_be_one_is_an_error_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run_app("create-user", "ann", typed="long enough\n", ERRATA_DATA_FOLDER=str(tmp_path / "file"))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"Error: Expected a folder to write to at '{tmp_path / 'file'}'. Found: file exists.")
 
 
 def test_a_corrupt_weight_file_is_an_error_in_a_sentence(tiny_base: Path, tmp_path: Path) -> None:
