@@ -757,8 +757,8 @@ def m015_decisions(db: sqlite_utils.Database) -> None:
 
 
 @MIGRATIONS()
-def m016_password_links(db: sqlite_utils.Database) -> None:
-    """Links by which somebody whose password was reset chooses another one, each once."""
+def m016_password_links_and_adoptions(db: sqlite_utils.Database) -> None:
+    """Links by which somebody whose password was reset chooses another one; visitors who turned out to be an account's person."""
     _run(
         db,
         """
@@ -772,6 +772,21 @@ def m016_password_links(db: sqlite_utils.Database) -> None:
         ) STRICT
         """,
         "CREATE UNIQUE INDEX one_password_link_a_person ON password_links (person_id) WHERE ended_at IS NULL",
+        """
+        CREATE TABLE adoptions (
+            visitor_id TEXT PRIMARY KEY REFERENCES people (id),
+            account_id TEXT NOT NULL REFERENCES people (id),
+            adopted_at TEXT NOT NULL
+        ) STRICT
+        """,
+        *_refuse_changes("adoptions", "an adoption is for ever"),
+        # The words of the table's own check: whoever has adopted the author is the author.
+        """
+        CREATE TRIGGER reviews_are_by_others BEFORE INSERT ON reviews
+        WHEN EXISTS (SELECT 1 FROM adoptions WHERE visitor_id = NEW.author_id AND account_id = NEW.reviewer_id)
+        BEGIN SELECT RAISE(ABORT, 'reviewer_id <> author_id'); END
+        """,
+        f"CREATE TRIGGER open_reports_are_counted_anew AFTER UPDATE OF person_id ON open_reports BEGIN {_count_reports('NEW')} END",
     )
 
 

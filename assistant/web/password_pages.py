@@ -1,7 +1,8 @@
 """Choosing another password, as a plain page: by the present one, or by the link that an admin has made. The wall stands in front."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from assistant.errors import AssistantError, PasswordLinkOverError, TooManyAttem
 from assistant.web.cookie import read_token
 from assistant.web.plain_page import Field, Form, read_form, render_plain_page
 from assistant.web.sign_in import Session, SignIn
-from assistant.web.sign_in_pages import welcome
+from assistant.web.sign_in_pages import offer_conversations, read_taken, welcome
 from assistant.web.wall import address_of
 from feedback_db.records import Person, PersonKind
 
@@ -34,7 +35,7 @@ class PasswordPages:
     async def _show(self, request: Request) -> Response:
         token = request.query_params.get("token")
         if token is not None:
-            return self._render_link(token)
+            return self._render_link(request, token)
         person = self._find_account(request)
         if person is None:
             return RedirectResponse("/login?next=/password", 303)
@@ -44,30 +45,33 @@ class PasswordPages:
 
     async def _change(self, request: Request) -> Response:
         told, now, address = await read_form(request), self._clock(), address_of(request)
-        token, wanted, person = told.get("token"), told.get("password", ""), self._find_account(request)
-        if token is None and person is None:
+        person, wanted = self._find_account(request), told.get("password", "")
+        begin: Callable[[], Session]
+        show: Callable[[AssistantError], HTMLResponse]
+        if "token" in told:
+            taking = read_taken(request, told)
+            begin = partial(self._sign_in.choose_password, told["token"], wanted, address=address, taking=taking, now=now)
+            show = partial(self._render_link, request, told["token"], told)
+        elif person is not None:
+            begin = partial(self._sign_in.change_password, person, told.get("present", ""), wanted, address=address, now=now)
+            show = partial(_render_change, person)
+        else:
             return RedirectResponse("/login?next=/password", 303)
-
-        def change() -> Session:
-            if token is not None:
-                return self._sign_in.choose_password(token, wanted, address=address, now=now)
-            assert person is not None
-            return self._sign_in.change_password(person, told.get("present", ""), wanted, address=address, now=now)
-
         try:
-            session = await to_thread.run_sync(change)
+            return welcome(request, await to_thread.run_sync(begin), "/password?changed", now=now)
         except AssistantError as refused:
-            answer = _render_change(person, refused) if token is None and person is not None else self._render_link(token or "", refused)
+            answer = show(refused)
             if isinstance(refused, TooManyAttemptsError):
                 answer.headers["retry-after"] = str(refused.wait_s)
             return answer
-        return welcome(request, session, "/password?changed", now=now)
 
     def _find_account(self, request: Request) -> Person | None:
         person = self._sign_in.find(read_token(request), now=self._clock())
         return person if person is not None and person.kind is PersonKind.ACCOUNT else None
 
-    def _render_link(self, token: str, refused: AssistantError | None = None) -> HTMLResponse:
+    def _render_link(
+        self, request: Request, token: str, told: Mapping[str, str] | None = None, refused: AssistantError | None = None
+    ) -> HTMLResponse:
         person = self._sign_in.find_by_link(token, now=self._clock())
         if person is None:
             refused = refused or PasswordLinkOverError()
@@ -76,6 +80,7 @@ class PasswordPages:
             Field(name="token", value=token, is_hidden=True),
             Field(name="name", value=person.name, purpose="username", is_hidden=True),
             Field(name="password", label="New password", purpose="new-password"),
+            *offer_conversations(self._sign_in, request, told, now=self._clock()),
         ]
         form = Form(action="/password", button="Save and sign in", fields=fields)
         return _render(f"New password for {person.name}", "The link works once.", form, refused)

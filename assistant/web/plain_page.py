@@ -18,13 +18,18 @@ _template = Environment(loader=FileSystemLoader(Path(__file__).parent), autoesca
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """What somebody fills in; `purpose` is what HTML's autocomplete calls it, and a hidden field is only sent along."""
+    """What somebody fills in; `purpose` is what HTML's autocomplete calls it, `note` what to know of it.
+
+    A hidden field is only sent along; `is_ticked` None is no box to tick.
+    """
 
     name: str
     label: str = ""
     value: str = ""
     purpose: str = ""
+    note: str = ""
     is_hidden: bool = False
+    is_ticked: bool | None = None
 
     @property
     def is_secret(self) -> bool:
@@ -53,7 +58,7 @@ def render_plain_page(
 ) -> HTMLResponse:
     """Return a page; `problem` says what went wrong, and `ways` are the names of the pages to go on to, by their paths."""
     fields = [] if form is None else form.fields
-    first = next((field.name for field in fields if not field.is_hidden and not field.value), None)
+    first = next((field.name for field in fields if not field.is_hidden and not field.value and field.is_ticked is None), None)
     shown = _template.render(title=title, words=words, problem=problem, form=form, ways=ways or {}, first=first, least_chars=LEAST_CHARS)
     return HTMLResponse(shown, status, {"cache-control": "no-store", **(headers or {})})
 

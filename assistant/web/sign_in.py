@@ -3,17 +3,18 @@
 import hashlib
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from assistant.errors import PasswordLinkOverError, SetUpOverError, SignInFailedError, TooManyAttemptsError, WrongPasswordError
 from assistant.web.passwords import hash_password, is_password
 from assistant.web.throttle import Throttle
 from feedback_db import password_links, people, sign_in_sessions
+from feedback_db.adoption import Holdings, adopt, find_holdings
 from feedback_db.audit import Audit
 from feedback_db.database import Database, Transaction
 from feedback_db.errors import NoAccountError
-from feedback_db.records import Person, PersonId, Role
+from feedback_db.records import Person, PersonId, PersonKind, Role
 
 _MOST_FAILURES, _FAILURES_WITHIN = 5, timedelta(minutes=15)
 _LASTS = timedelta(days=14)
@@ -38,8 +39,10 @@ class SignIn:
         self._failures = Throttle(_MOST_FAILURES, _FAILURES_WITHIN)
         self._set_up_token = secrets.token_urlsafe(32)
 
-    def open(self, name: str, password: str, *, address: str, now: datetime) -> Session:
+    def open(self, name: str, password: str, *, address: str, taking: str = "", now: datetime) -> Session:
         """Sign an account in; takes a third of a second, whether there is such an account or not.
+
+        `taking` is the token of a visitor whose conversations become the account's, here and below, "" for none.
 
         Raises:
             TooManyAttemptsError: this name or this address has failed too often.
@@ -51,6 +54,7 @@ class SignIn:
                 raise SignInFailedError
             person = found[0]
             self._audit.append(tx, actor=person.id, action="sign_in", subject=person.id, details={}, now=now)
+            self._adopt(tx, taking, person, now)
             return self.open_account(tx, person, now=now)
 
     def open_account(self, tx: Transaction, person: Person, *, now: datetime) -> Session:
@@ -106,11 +110,16 @@ class SignIn:
             password_links.open_link(tx, _hash_token(token), person_id=person_id, expires_at=now + _LINK_LASTS, now=now)
         return token
 
+    def find_holdings(self, token: str, *, now: datetime) -> Holdings | None:
+        """Return what the visitor whom a token belongs to has said, None if it is nobody's or an account's, or nothing was said."""
+        visitor = self.find(token, now=now)
+        return find_holdings(self._db.read(), visitor.id) if visitor is not None and visitor.kind is PersonKind.VISITOR else None
+
     def find_by_link(self, token: str, *, now: datetime) -> Person | None:
         """Return whose password a link chooses, None if the link is unknown or over."""
         return password_links.find_person_by_link(self._db.read(), _hash_token(token), now=now)
 
-    def choose_password(self, token: str, wanted: str, *, address: str, now: datetime) -> Session:
+    def choose_password(self, token: str, wanted: str, *, address: str, taking: str = "", now: datetime) -> Session:
         """Give the account of a link the password that its person wants, and sign it in; the link is used up.
 
         Raises:
@@ -129,6 +138,7 @@ class SignIn:
             if person is None:  # somebody was quicker
                 raise PasswordLinkOverError
             self._set_password(tx, person.id, password_hash, action="choose_password", actor=person.id, now=now)
+            self._adopt(tx, taking, person, now)
             return self.open_account(tx, person, now=now)
 
     def replace_password(self, name: str, wanted: str, *, now: datetime) -> Person:
@@ -155,7 +165,7 @@ class SignIn:
         wanted = self.find_set_up_token()
         return wanted is not None and secrets.compare_digest(token.encode(), wanted.encode())
 
-    def set_up(self, token: str, name: str, password: str, *, now: datetime) -> Session:
+    def set_up(self, token: str, name: str, password: str, *, taking: str = "", now: datetime) -> Session:
         """Make the first account, an admin's, and sign it in.
 
         Raises:
@@ -170,6 +180,7 @@ class SignIn:
                 raise SetUpOverError
             admin = people.add_account(tx, PersonId(uuid.uuid4().hex), name=name, role=Role.ADMIN, password_hash=password_hash, now=now)
             self._audit.append(tx, actor=None, action="create_user", subject=admin.id, details={"role": admin.role.value}, now=now)
+            self._adopt(tx, taking, admin, now)
             return self.open_account(tx, admin, now=now)
 
     def _verify(self, name: str, password: str, *, address: str, now: datetime) -> tuple[Person, str] | None:
@@ -199,6 +210,14 @@ class SignIn:
         """Count one failure less: and no more than this one, for an account of one's own must not wipe out what was tried on others."""
         for key in keys:
             self._failures.take_back(key)
+
+    def _adopt(self, tx: Transaction, token: str, person: Person, now: datetime) -> None:
+        """Make what was said by the visitor of a token an account's."""
+        visitor = sign_in_sessions.find_person_by_session(tx, _hash_token(token), now=now)
+        if visitor is None or visitor.kind is not PersonKind.VISITOR or find_holdings(tx, visitor.id) is None:
+            return
+        adopted = adopt(tx, visitor.id, account=person.id, now=now)
+        self._audit.append(tx, actor=person.id, action="adopt", subject=visitor.id, details=asdict(adopted), now=now)
 
     def _set_password(
         self, tx: Transaction, person_id: PersonId, password_hash: str, *, action: str, actor: PersonId | None, now: datetime

@@ -1,7 +1,7 @@
 """Signing in, signing out, and the set-up link, as plain pages that work without a script. The wall stands in front of them."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -15,12 +15,9 @@ from assistant.web.routes import find_place
 from assistant.web.sign_in import Session, SignIn
 from assistant.web.wall import address_of
 from feedback_db.errors import FeedbackError
-from feedback_db.records import PersonKind
 
-_LEFT_BEHIND = (
-    "Conversations held here without an account do not come along: once you sign in, nobody can open or delete them in this browser. "
-    "Delete what should not stay first."
-)
+_FRESH = timedelta(hours=1)
+_MINE = "Tick it only if that was you. What is left behind nobody can open or delete here any more."
 _SET_UP = "It is an admin's: it sees everything and makes the other accounts. The link works once."
 
 
@@ -42,23 +39,23 @@ class SignInPages:
         ]
 
     async def _show_login(self, request: Request) -> Response:
-        person = self._sign_in.find(read_token(request), now=self._clock())
-        words = _LEFT_BEHIND if person is not None and person.kind is PersonKind.VISITOR else ""
-        return self._render_login(request.query_params.get("next", "/"), words=words)
+        return self._render_login(request, request.query_params.get("next", "/"))
 
     async def _log_in(self, request: Request) -> Response:
         told = await read_form(request)
         name, then, now = told.get("name", ""), told.get("next", "/"), self._clock()
         try:
             session = await to_thread.run_sync(
-                lambda: self._sign_in.open(name, told.get("password", ""), address=address_of(request), now=now)
+                lambda: self._sign_in.open(
+                    name, told.get("password", ""), address=address_of(request), taking=read_taken(request, told), now=now
+                )
             )
         except TooManyAttemptsError as refused:
-            answer = self._render_login(then, name=name, problem=str(refused), status=429)
+            answer = self._render_login(request, then, told=told, problem=str(refused), status=429)
             answer.headers["retry-after"] = str(refused.wait_s)
             return answer
         except AssistantError as refused:
-            return self._render_login(then, name=name, problem=str(refused), status=401)
+            return self._render_login(request, then, told=told, problem=str(refused), status=401)
         return welcome(request, session, find_place(then), now=now)
 
     async def _log_out(self, request: Request) -> Response:
@@ -71,28 +68,45 @@ class SignInPages:
         token = request.query_params.get("token", "")
         if not self._sign_in.is_set_up_token(token):
             return render_plain_page("Set-up", problem=str(SetUpOverError()), status=403)
-        return _render_set_up(token)
+        return self._render_set_up(request, token)
 
     async def _set_up(self, request: Request) -> Response:
         told, now = await read_form(request), self._clock()
         token, name = told.get("token", ""), told.get("name", "")
         try:
-            session = await to_thread.run_sync(lambda: self._sign_in.set_up(token, name, told.get("password", ""), now=now))
+            session = await to_thread.run_sync(
+                lambda: self._sign_in.set_up(token, name, told.get("password", ""), taking=read_taken(request, told), now=now)
+            )
         except SetUpOverError as refused:
             return render_plain_page("Set-up", problem=str(refused), status=403)
         except (AssistantError, FeedbackError) as refused:
-            return _render_set_up(token, name=name, problem=str(refused), status=400)
+            return self._render_set_up(request, token, told=told, problem=str(refused), status=400)
         return welcome(request, session, "/admin", now=now)
 
-    def _render_login(self, then: str, *, name: str = "", problem: str = "", words: str = "", status: int = 200) -> HTMLResponse:
+    def _render_login(
+        self, request: Request, then: str, *, told: Mapping[str, str] | None = None, problem: str = "", status: int = 200
+    ) -> HTMLResponse:
         fields = [
             Field(name="next", value=find_place(then), is_hidden=True),
-            Field(name="name", label="Name", value=name, purpose="username"),
+            Field(name="name", label="Name", value=(told or {}).get("name", ""), purpose="username"),
             Field(name="password", label="Password", purpose="current-password"),
+            *offer_conversations(self._sign_in, request, told, now=self._clock()),
         ]
         form = Form(action="/login", button="Sign in", fields=fields)
         ways = {"/": "Chat without an account"} if self._welcomes_visitors else {}
-        return render_plain_page("Sign in", words=words, problem=problem, form=form, ways=ways, status=status)
+        return render_plain_page("Sign in", problem=problem, form=form, ways=ways, status=status)
+
+    def _render_set_up(
+        self, request: Request, token: str, *, told: Mapping[str, str] | None = None, problem: str = "", status: int = 200
+    ) -> HTMLResponse:
+        fields = [
+            Field(name="token", value=token, is_hidden=True),
+            Field(name="name", label="Name", value=(told or {}).get("name", ""), purpose="username"),
+            Field(name="password", label="Password", purpose="new-password"),
+            *offer_conversations(self._sign_in, request, told, now=self._clock()),
+        ]
+        form = Form(action="/set-up", button="Create and sign in", fields=fields)
+        return render_plain_page("Create the first account", words=_SET_UP, problem=problem, form=form, status=status)
 
 
 def welcome(request: Request, session: Session, then: str, *, now: datetime) -> Response:
@@ -102,14 +116,25 @@ def welcome(request: Request, session: Session, then: str, *, now: datetime) -> 
     return answer
 
 
-def _render_set_up(token: str, *, name: str = "", problem: str = "", status: int = 200) -> HTMLResponse:
-    fields = [
-        Field(name="token", value=token, is_hidden=True),
-        Field(name="name", label="Name", value=name, purpose="username"),
-        Field(name="password", label="Password", purpose="new-password"),
-    ]
-    form = Form(action="/set-up", button="Create and sign in", fields=fields)
-    return render_plain_page("Create the first account", words=_SET_UP, problem=problem, form=form, status=status)
+def offer_conversations(sign_in: SignIn, request: Request, told: Mapping[str, str] | None, *, now: datetime) -> list[Field]:
+    """Return the box to tick for taking along what was said in this browser without an account, if anything was.
+
+    `told` is what was filled in before, None for a first look. Whoever signs in soon after has most likely said it himself, so that the box
+    is ticked; what is older may be a stranger's, on a machine that several people use.
+    """
+    held = sign_in.find_holdings(read_token(request), now=now)
+    if held is None:
+        return []
+    number = held.conversation_count
+    label = "Take my conversation along" if number == 1 else f"Take my {number} conversations along"
+    note = f"Held in this browser without an account{':' if number == 1 else ', the newest:'} “{held.newest_title}”. {_MINE}"
+    is_ticked = "take" in told if told is not None else now - held.last_at < _FRESH
+    return [Field(name="take", label=label, note=note, is_ticked=is_ticked)]
+
+
+def read_taken(request: Request, told: Mapping[str, str]) -> str:
+    """Return the token of the visitor whose conversations are to be taken along, "" for none: only this browser can show it."""
+    return read_token(request) if "take" in told else ""
 
 
 async def _tell_health(_: Request) -> Response:

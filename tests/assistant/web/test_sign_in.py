@@ -12,11 +12,11 @@ from assistant.errors import (
 )
 from assistant.web.passwords import hash_password
 from assistant.web.sign_in import Session, SignIn
-from feedback_db import people
+from feedback_db import conversations, people
 from feedback_db.audit import Audit, list_newest
 from feedback_db.database import Database
 from feedback_db.errors import NoAccountError
-from feedback_db.records import PersonId, PersonKind, Role
+from feedback_db.records import Channel, ConversationId, PersonId, PersonKind, Role
 from tests.assistant.web.conftest import NOW
 
 MINUTE = timedelta(minutes=1)
@@ -252,3 +252,35 @@ def test_a_reset_while_the_old_password_is_being_checked_counts(sign_in: SignIn,
     monkeypatch.setattr("assistant.web.sign_in.is_password", reset_meanwhile)
     with pytest.raises(SignInFailedError):
         enter(sign_in)
+
+
+def test_whoever_signs_in_takes_along_what_his_browser_proves_to_be_his(sign_in: SignIn, db: Database) -> None:
+    visitor, other = sign_in.open_visitor(now=NOW), sign_in.open_visitor(now=NOW)
+    with db.write() as tx:
+        for session in (visitor, other):
+            talk = ConversationId(f"talk of {session.token}")
+            conversations.start_conversation(tx, talk, person_id=session.person.id, channel=Channel.WEB, title="Hi", now=NOW)
+    sign_in.open("ann", "correct horse", address="", taking=visitor.token, now=NOW)
+    assert list_good(sign_in, visitor, other) == [False, True]
+    owned = [talk.id for talk in conversations.list_conversations(db.read(), PersonId("ann"))]
+    assert owned == [f"talk of {visitor.token}"]
+    adopted = next(row for row in list_newest(db.read()) if row.action == "adopt")
+    assert (adopted.actor_id, adopted.subject) == ("ann", visitor.person.id)
+    assert adopted.details == {"conversation_count": 1, "correction_count": 0, "withdrawn_count": 0}
+
+
+def test_nobody_takes_along_what_an_account_has_said(sign_in: SignIn, db: Database) -> None:
+    with db.write() as tx:
+        bob = people.add_account(tx, PersonId("bob"), name="Bob", role=Role.END_USER, password_hash="x", now=NOW)
+        session = sign_in.open_account(tx, bob, now=NOW)
+        conversations.start_conversation(tx, ConversationId("c1"), person_id=bob.id, channel=Channel.WEB, title="Hi", now=NOW)
+    sign_in.open("ann", "correct horse", address="", taking=session.token, now=NOW)
+    assert conversations.list_conversations(db.read(), PersonId("ann")) == []
+    assert list_good(sign_in, session) == [True]
+
+
+def test_a_failed_attempt_takes_nothing_along(sign_in: SignIn, db: Database) -> None:
+    visitor = sign_in.open_visitor(now=NOW)
+    with pytest.raises(SignInFailedError):
+        sign_in.open("ann", "wrong", address="", taking=visitor.token, now=NOW)
+    assert list_good(sign_in, visitor) == [True]
