@@ -97,7 +97,7 @@ class AdminPage:
         with page:
             self._header = gr.HTML(elem_id="header")
             with gr.Column(elem_id="desk"):
-                self._notice = gr.HTML(elem_id="notice")
+                self._notice = gr.HTML(elem_id="notice", js_on_load=_read("admin.js"))
                 self._status = gr.HTML(elem_id="status")
                 with gr.Tabs(elem_id="tabs"):
                     with gr.Tab("Training"):
@@ -128,7 +128,7 @@ class AdminPage:
             self._recipe.build()
         self._progress = gr.HTML(elem_id="progress")
         self._runs = gr.HTML(elem_id="runs", js_on_load=_read("admin.js"))
-        self._report = gr.HTML(elem_id="report")
+        self._report = gr.HTML(elem_id="report", js_on_load=_read("admin_report.js"))
 
     def _build_versions(self) -> None:
         self._releases = gr.HTML(elem_id="releases")
@@ -169,6 +169,7 @@ class AdminPage:
         self._train.click(self._ask_train, self._recipe.fields, **quiet)
         self._dry_run.click(self._ask_dry_run, self._recipe.fields, **quiet)
         self._cancel.click(self._ask_cancel, None, **quiet)
+        self._notice.wish(self._close_notice, None, **quiet)
         self._runs.wish(self._open_report, None, **quiet)
         self._promote.click(self._promote_version, [self._version, self._promote_reason], **quiet)
         self._rollback.click(self._roll_back, [self._typed, self._rollback_reason], **quiet)
@@ -211,6 +212,10 @@ class AdminPage:
         except (AssistantError, FeedbackError) as refused:
             return self._complain(refused)
         return self._show_all(person, "") | self._settings.show(self._operating.read_settings()) | self._say(told)
+
+    @requires(Role.ADMIN)
+    def _close_notice(self, person: Person) -> _Shown:  # noqa: ARG002  the role is what matters
+        return self._say("")
 
     @requires(Role.ADMIN)
     def _draw_charts(self, person: Person, period: str) -> _Shown:  # noqa: ARG002  the role is what matters
@@ -353,7 +358,7 @@ class AdminPage:
             self._run: run,
         }
         if answered is not None and (self.clock() - answered.handled_at).total_seconds() < 2 * _TICK_S:  # type: ignore[operator]
-            shown[self._notice] = chat_view.render_hint(answered.outcome or "")
+            shown |= self._say(answered.outcome or "")
         return shown
 
     def _render_health(self, damage: tuple[str, ...] | None) -> str:
@@ -373,10 +378,10 @@ class AdminPage:
         return admin_view.render_audit(rows, self._operating.find_audit_fault(), told)
 
     def _say(self, sentence: str) -> _Shown:
-        return {self._notice: chat_view.render_hint(sentence)}
+        return {self._notice: admin_view.render_notice(sentence)}
 
     def _complain(self, refused: Exception) -> _Shown:
-        return {self._notice: chat_view.render_notice(str(refused))}
+        return {self._notice: admin_view.render_notice(str(refused), is_problem=True)}
 
 
 def _read(name: str) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
-
 from assistant.engine.live import Status
 from assistant.plain_text import tell_time
 from assistant.web.chat_view import templates
@@ -210,13 +208,19 @@ def render_people(people: Sequence[Person], *, own: PersonId) -> str:
     return templates.get_template("admin_people.html.jinja").render(lines=lines)
 
 
+def render_notice(sentence: str, *, is_problem: bool = False, link: str = "") -> str:
+    """Return what came of an action, "" for nothing: on the screen wherever somebody has scrolled to, until it is closed."""
+    told = {"sentence": sentence, "is_problem": is_problem, "link": link}
+    return templates.get_template("admin_notice.html.jinja").render(told) if sentence else ""
+
+
 def render_password_link(name: str, address: str) -> str:
     """Return the link by which somebody whose password was reset chooses another one; it is shown this once."""
-    sentence = Markup(
-        '<p class="hint" role="status">{} is signed out everywhere, and the old password is worth nothing. Hand over this link: it chooses '
-        'a new one, works once and for a day, and is not shown again. <code class="whole">{}</code></p>'
+    sentence = (
+        f"{name} is signed out everywhere, and the old password is worth nothing. Hand over this link: it chooses a new one, works once "
+        "and for a day, and is not shown again."
     )
-    return str(sentence.format(name, address))
+    return render_notice(sentence, link=address)
 
 
 def render_audit(rows: Sequence[AuditRow], fault: str | None, people: Sequence[Person]) -> str:
