@@ -19,6 +19,11 @@ def is_valid_unicode(text: str) -> bool:
     return _SURROGATE.search(text) is None
 
 
+def mend_surrogates(text: str) -> str:
+    """Return the text with U+FFFD in the place of each half of a character, such as a browser leaves of an emoji that it cuts off."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def tell_count(number: int, what: str) -> str:
     """Return a number with what is counted, in the plural where it is not one."""
     return f"1 {what}" if number == 1 else f"{number} {what}s"

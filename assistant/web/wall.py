@@ -231,7 +231,7 @@ def _read_names(body: bytes, *keys: str) -> dict[str, str]:
         names, function = {key: told[key] for key in keys}, told.get("fn_index")
     except (ValueError, KeyError, TypeError) as error:
         raise RefusedError(400, f"Expected a JSON object with {' and '.join(keys)}. Reload the page.") from error
-    if not all(isinstance(name, str) and 0 < len(name) <= _MOST_NAME_CHARS for name in names.values()):
+    if not all(isinstance(name, str) and name.isascii() and 0 < len(name) <= _MOST_NAME_CHARS for name in names.values()):
         raise RefusedError(400, f"Expected short texts as {' and '.join(keys)}. Reload the page.")
     if function is not None and (type(function) is not int or function < 0):
         raise RefusedError(400, "Expected the number of a function. Reload the page.")

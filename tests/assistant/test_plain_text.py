@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from assistant.plain_text import is_valid_unicode, strip_control_characters, tell_wait
+from assistant.plain_text import is_valid_unicode, mend_surrogates, strip_control_characters, tell_wait
 
 
 def test_characters_that_a_terminal_obeys_are_stripped() -> None:
@@ -24,3 +24,19 @@ def test_stray_bytes_are_told_from_text() -> None:
 )
 def test_a_wait_is_told_in_whole_seconds_or_minutes_never_too_short(wait_s: float, told: str) -> None:
     assert tell_wait(timedelta(seconds=wait_s)) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "mended"),
+    [
+        ("Grüße 🙂", "Grüße 🙂"),
+        ("cut \ud83d", "cut \ufffd"),
+        ("\ude42 and \ud83d.", "\ufffd and \ufffd."),
+        ("\ud83d\ude42", "🙂"),
+        ("\ude42\ud83d", "\ufffd\ufffd"),
+        ("\ufeffmark", "\ufeffmark"),
+        ("", ""),
+    ],
+)
+def test_half_a_character_becomes_one_that_shows(text: str, mended: str) -> None:
+    assert mend_surrogates(text) == mended

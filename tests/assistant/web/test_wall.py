@@ -209,7 +209,18 @@ def test_a_body_of_twenty_megabytes_is_refused_announced_or_not(browse: Browse) 
     assert client.post("/gradio_api/queue/join", content=iter([body[:MOST_BODY_BYTES], b"x"])).status_code == 413
 
 
-@pytest.mark.parametrize("body", ["", "[]", "{}", '{"session_hash": 7}', '{"session_hash": ""}', json.dumps({"session_hash": "x" * 65})])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"session_hash": 7}',
+        '{"session_hash": ""}',
+        json.dumps({"session_hash": "x" * 65}),
+        json.dumps({"session_hash": "\ud800"}),
+    ],
+)
 def test_a_body_that_names_no_stream_is_refused_with_a_sentence(browse: Browse, body: str) -> None:
     answer = browse(Role.END_USER).post("/gradio_api/queue/join", content=body)
     assert answer.status_code == 400
