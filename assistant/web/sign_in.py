@@ -49,10 +49,12 @@ class SignIn:
             SignInFailedError: name and password do not fit, or the account is disabled.
         """
         found = self._verify(name, password, address=address, now=now)
+        if found is None:
+            raise SignInFailedError
+        person = found[0]
         with self._db.write() as tx:
-            if found is None or people.find_account(tx, name) != found:  # a reset or a disabling meanwhile counts
+            if people.find_account(tx, name) != found:  # it was reset or disabled meanwhile
                 raise SignInFailedError
-            person = found[0]
             self._audit.append(tx, actor=person.id, action="sign_in", subject=person.id, details={}, now=now)
             self._adopt(tx, taking, person, now)
             return self.open_account(tx, person, now=now)

@@ -205,6 +205,14 @@ def test_a_report_is_read_and_a_notice_seen_on_any_screen(open_page: Open, keep:
     keep(page, f"audit_{width}_{dark}")
 
 
+@pytest.mark.parametrize("path", ["/", "/review", "/admin"])
+def test_a_long_name_leaves_room_for_signing_out_on_a_phone(open_page: Open, keep: Keep, path: str) -> None:
+    page = open_page(path, width=390, who=("Maximiliane von Hohenstein", Role.ADMIN))
+    for shown in (page.get_by_role("link", name="change your password"), page.get_by_role("button", name="Sign out")):
+        expect(shown).to_be_in_viewport(ratio=1)
+    keep(page, f"header{path.replace('/', '_')}")
+
+
 def test_settings_hold_and_another_system_message_answers_at_once(site: Site, open_page: Open) -> None:
     page = open_admin(open_page)
     page.get_by_role("tab", name="Settings").click()
