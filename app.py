@@ -233,6 +233,18 @@ def create_user(
 
 @app.command()
 @_say_errors
+def reset_password(name: Annotated[str, typer.Argument(help="The name of the account.")]) -> None:
+    """Give an account another password, asked for or read from a pipe; it is signed out everywhere."""
+    from assistant.web.sign_in import SignIn
+
+    wanted = _read_password()
+    with open_memory(read_settings()) as (db, audit):
+        person = SignIn(db, audit).replace_password(name, wanted, now=datetime.now(UTC))
+    _console.print(f"{person.name} has a new password, and is signed out everywhere.", highlight=False, markup=False)
+
+
+@app.command()
+@_say_errors
 def backup(target: Annotated[Path, typer.Argument(help="The folder to make; by default one named by the time.")] = Path()) -> None:
     """Copy what is needed to go on elsewhere: the database, the audit's key and head, the adapters of the releases."""
     settings = read_settings()

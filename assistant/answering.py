@@ -11,6 +11,7 @@ from datetime import datetime
 from assistant.chat import Answer, answer
 from assistant.engine.live import LiveAssistant
 from assistant.errors import AlreadyAnsweringError, AssistantError, TooManyAnswersError
+from feedback_db import conversations
 from feedback_db.database import Database
 from feedback_db.errors import FeedbackError
 from feedback_db.records import ConversationId, PersonId, TurnId
@@ -62,7 +63,6 @@ class Answering:
     def __init__(self, db: Database, live: LiveAssistant, clock: Callable[[], datetime]) -> None:
         self._db, self._live, self._clock = db, live, clock
         self._under_way: dict[ConversationId, UnderWay | None] = {}  # None: begins this moment
-        self._person_of: dict[ConversationId, PersonId] = {}  # of each of them, who asked
         self._lock = threading.Lock()
 
     def ask(self, conversation_id: ConversationId, message: str, *, person_id: PersonId, replaces: TurnId | None = None) -> UnderWay:
@@ -76,9 +76,9 @@ class Answering:
         with self._lock:
             if conversation_id in self._under_way:
                 raise AlreadyAnsweringError
-            if list(self._person_of.values()).count(person_id) >= _MOST_A_PERSON:
+            if conversations.count_owned(self._db.read(), self._under_way, owner=person_id) >= _MOST_A_PERSON:
                 raise TooManyAnswersError(_MOST_A_PERSON)
-            self._under_way[conversation_id], self._person_of[conversation_id] = None, person_id
+            self._under_way[conversation_id] = None
         try:
             found = answer(
                 self._db,
@@ -114,4 +114,4 @@ class Answering:
 
     def _forget(self, conversation_id: ConversationId) -> None:
         with self._lock:
-            del self._under_way[conversation_id], self._person_of[conversation_id]
+            del self._under_way[conversation_id]

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from assistant.plain_text import tell_count
+from assistant.plain_text import tell_count, tell_wait
 
 
 class AssistantError(Exception):
@@ -108,7 +108,7 @@ class SettingsError(AssistantError):
     """A setting has an unknown name or a value out of range."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("The settings cannot be used. " + " ".join(problems))
+        super().__init__("\n".join(["These settings cannot be used. Change them, or leave them out to take the defaults.", *problems]))
 
 
 class ReleaseRefusedError(AssistantError):
@@ -228,13 +228,29 @@ class SignInFailedError(AssistantError):
         )
 
 
+class WrongPasswordError(AssistantError):
+    """Somebody signed in wants another password and does not know the present one."""
+
+    def __init__(self) -> None:
+        super().__init__("Expected your present password. Found another one; nothing was changed. Try again, or ask an admin to reset it.")
+
+
+class PasswordLinkOverError(AssistantError):
+    """A link to choose a password chooses none; why is not told."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Expected a link to choose a password that is still good. Found one that was used, replaced or is too old, or an account "
+            "that is disabled. Ask an admin for another link."
+        )
+
+
 class TooManyAttemptsError(AssistantError):
-    """Somebody has tried to sign in too often."""
+    """Somebody has tried to sign in too often; `wait_s` is when to try again."""
 
     def __init__(self, wait: timedelta) -> None:
-        self.wait = wait
-        minutes = max(1, -(-int(wait.total_seconds()) // 60))
-        super().__init__(f"Expected at most 5 failed attempts in 15 minutes. Found more. Try again in {tell_count(minutes, 'minute')}.")
+        self.wait_s = int(wait.total_seconds()) + 1
+        super().__init__(f"Expected at most 5 failed attempts in 15 minutes. Found more. Try again in {tell_wait(wait)}.")
 
 
 class NotPermittedError(AssistantError):

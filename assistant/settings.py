@@ -1,15 +1,17 @@
 """All settings, read once from the environment (`ERRATA_…`); the only module that reads it. Frozen; defaults work."""
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apscheduler.triggers.cron import CronTrigger
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from assistant.errors import SettingsError
 from feedback_db.errors import RecipeError
@@ -66,6 +68,18 @@ def check_recipe(text: str) -> str:
     return text
 
 
+def read_list(value: object) -> object:
+    """Return what JSON of a list means; anything but text stays as it is.
+
+    Raises:
+        ValueError: the text is no JSON.
+    """
+    return json.loads(value) if isinstance(value, str) else value
+
+
+_Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_list)]
+_A_TIME = "a time of day, such as 08:00"
+_MOST_FOUND_CHARS = 60
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # What an admin may choose on the page; everything else is for whoever runs the machine.
 CHANGEABLE = (
@@ -95,35 +109,45 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, env_ignore_empty=True)
 
-    base: Annotated[str, AfterValidator(expand_home)] | None = None
-    device: str | None = None
-    system_message: Annotated[str, Field(max_length=4000)] = "You are Ada, the support assistant of Acme."
-    max_reply_tokens: Annotated[int, Field(ge=1, le=8192)] = 256
-    data_folder: Path = Path("data")
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 7860
-    public_hosts: tuple[str, ...] = ()
-    trusted_proxies: tuple[str, ...] = ()
-    anonymous_chat: bool | None = None
-    title: Annotated[str, Field(min_length=1, max_length=60)] = "Support assistant"
-    example_questions: Annotated[tuple[str, ...], Field(max_length=6)] = (
-        "How long do I have to send something back?",
-        "How do I change my delivery address?",
-        "My discount code does not work.",
-        "Which warranty does a kettle have?",
+    base: Annotated[str, AfterValidator(expand_home)] | None = Field(default=None, description="a folder, or a model's name on the Hub")
+    device: str | None = Field(default=None, description="cpu, cuda or cuda:1")
+    system_message: str = Field(
+        default="You are Ada, the support assistant of Acme.", max_length=4000, description="at most 4000 characters"
     )
-    approvals_required: Annotated[int, Field(ge=1, le=2)] = 1
-    schedule_cron: Annotated[str, AfterValidator(check_cron)] = "0 2 * * *"
-    schedule_zone: Annotated[str, AfterValidator(check_zone)] = "UTC"
-    schedule_least_examples: Annotated[int, Field(ge=1)] = 1
-    schedule_cool_down_minutes: Annotated[int, Field(ge=0)] = 60
-    quiet_from: time | None = None
-    quiet_until: time | None = None
-    replies_at_once: Annotated[int, Field(ge=1, le=256)] = 16
-    replies_waiting: Annotated[int, Field(ge=0, le=10_000)] = 64
-    loaded_adapters: Annotated[int, Field(ge=2, le=64)] = 6
-    kept_prefix_mb: Annotated[int, Field(ge=0)] = 256
-    recipe: Annotated[str, AfterValidator(check_recipe)] = "{}"
+    max_reply_tokens: int = Field(default=256, ge=1, le=8192, description="a whole number from 1 to 8192")
+    data_folder: Path = Field(default=Path("data"), description="a folder")
+    host: str = Field(default="127.0.0.1", description="an address of this machine")
+    port: int = Field(default=7860, ge=1, le=65535, description="a whole number from 1 to 65535")
+    public_hosts: _Texts = Field(default=(), description='a JSON list of names, such as ["support.example"]')
+    trusted_proxies: _Texts = Field(default=(), description='a JSON list of addresses, such as ["10.0.0.7"]')
+    anonymous_chat: bool | None = Field(default=None, description="true or false")
+    title: str = Field(default="Support assistant", min_length=1, max_length=60, description="1 to 60 characters")
+    example_questions: _Texts = Field(
+        default=(
+            "How long do I have to send something back?",
+            "How do I change my delivery address?",
+            "My discount code does not work.",
+            "Which warranty does a kettle have?",
+        ),
+        max_length=6,
+        description='a JSON list of at most 6 questions, such as ["How long does delivery take?"]',
+    )
+    approvals_required: int = Field(default=1, ge=1, le=2, description="1 or 2")
+    schedule_cron: Annotated[str, AfterValidator(check_cron)] = Field(
+        default="0 2 * * *", description="minute, hour, day, month, weekday as in a crontab, such as 0 2 * * *, that come true some day"
+    )
+    schedule_zone: Annotated[str, AfterValidator(check_zone)] = Field(
+        default="UTC", description="the name of a time zone, such as Europe/Berlin"
+    )
+    schedule_least_examples: int = Field(default=1, ge=1, description="a whole number from 1 on")
+    schedule_cool_down_minutes: int = Field(default=60, ge=0, description="a whole number from 0 on")
+    quiet_from: time | None = Field(default=None, description=_A_TIME)
+    quiet_until: time | None = Field(default=None, description=_A_TIME)
+    replies_at_once: int = Field(default=16, ge=1, le=256, description="a whole number from 1 to 256")
+    replies_waiting: int = Field(default=64, ge=0, le=10_000, description="a whole number from 0 to 10000")
+    loaded_adapters: int = Field(default=6, ge=2, le=64, description="a whole number from 2 to 64")
+    kept_prefix_mb: int = Field(default=256, ge=0, description="a whole number from 0 on")
+    recipe: Annotated[str, AfterValidator(check_recipe)] = Field(default="{}", description='a JSON object, such as {"epochs": 12}')
 
     @property
     def known_hosts(self) -> frozenset[str] | None:
@@ -146,11 +170,11 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: something cannot be chosen, or a value is out of range; names each.
         """
-        problems = [f"Expected one of {', '.join(CHANGEABLE)}, found {name}." for name in sorted(set(chosen) - set(CHANGEABLE))]
+        problems = [f"{name}: expected one of {', '.join(CHANGEABLE)}." for name in sorted(set(chosen) - set(CHANGEABLE))]
         try:
             found = Settings(**{**self.model_dump(), **chosen})
         except ValidationError as error:
-            problems += [f"{fault['loc'][0]}: {fault['msg']}, found {fault['input']!r}." for fault in error.errors()]
+            problems += _tell_faults(error)
         if problems:
             raise SettingsError(problems)
         return found
@@ -160,15 +184,29 @@ def read_settings() -> Settings:
     """Read the settings from the environment.
 
     Raises:
-        SettingsError: a variable `ERRATA_…` is unknown, or a value is out of range; names each.
+        SettingsError: a variable `ERRATA_…` is unknown, or a value cannot be used; names each.
     """
     known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
-    problems = [f"Expected one of {', '.join(sorted(known))}, found {name}; unset or rename it." for name in unknown]
+    problems = [f"{name}: expected one of {', '.join(sorted(known))}." for name in unknown]
     try:
         settings = Settings()
     except ValidationError as error:
-        problems += [f"{_PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}, found {fault['input']!r}." for fault in error.errors()]
+        problems += _tell_faults(error, lambda name: f"{_PREFIX}{name.upper()}")
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _tell_faults(error: ValidationError, call: Callable[[str], str] = str) -> list[str]:
+    """Return what is wrong in words of ours, a sentence for each setting; `call` is how a setting is called."""
+    found = {str(fault["loc"][0]): fault for fault in error.errors()}
+    return [f"{call(name)}: expected {Settings.model_fields[name].description}, {_tell_found(fault)}." for name, fault in found.items()]
+
+
+def _tell_found(fault: ErrorDetails) -> str:
+    told = repr(fault["input"])
+    shown = told if len(told) <= _MOST_FOUND_CHARS else f"{told[:_MOST_FOUND_CHARS]}…"
+    refused = fault.get("ctx", {}).get("error")
+    why = refused.__cause__ if isinstance(refused, ValueError) else None
+    return f"found {shown}" + (f" ({'; '.join(why.problems)})" if isinstance(why, RecipeError) else "")

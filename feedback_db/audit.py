@@ -32,13 +32,14 @@ class ChainFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRow:
-    """One thing that somebody did; `actor_id` None is the program itself."""
+    """One thing that somebody did; `actor_id` None is the program itself, `subject` is the id of whatever it was done to."""
 
     number: int
     happened_at: datetime
     actor_id: PersonId | None
     action: str
     subject: str
+    details: Mapping[str, str | int | bool | None]
 
 
 def list_newest(reader: Reader, *, limit: int = 50) -> list[AuditRow]:
@@ -51,6 +52,7 @@ def list_newest(reader: Reader, *, limit: int = 50) -> list[AuditRow]:
             actor_id=row["actor_id"],
             action=row["action"],
             subject=row["subject"],
+            details=json.loads(row["details"]),
         )
         for row in rows
     ]

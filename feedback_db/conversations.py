@@ -80,6 +80,12 @@ def list_conversations(reader: Reader, owner: PersonId, *, search: str = "", lim
     return [_to_conversation(row) for row in rows]
 
 
+def count_owned(reader: Reader, conversation_ids: Iterable[ConversationId], *, owner: PersonId) -> int:
+    """Return how many of the conversations are a person's own."""
+    sql = "SELECT count(*) FROM conversations WHERE person_id = :owner AND id IN (SELECT value FROM json_each(:ids))"
+    return int(reader.execute(sql, {"owner": owner, "ids": json.dumps(list(conversation_ids))}).fetchone()[0])
+
+
 def rename_conversation(tx: Transaction, conversation_id: ConversationId, *, owner: PersonId, title: str) -> Conversation:
     """Give a person's own conversation another title; one that is too long is cut.
 

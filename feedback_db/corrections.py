@@ -192,6 +192,26 @@ def withdraw_review(tx: Transaction, review_id: ReviewId, *, reviewer: PersonId,
     _delete_example(tx, found.correction_id)
 
 
+def withdraw_reviews_of(tx: Transaction, *, author: PersonId, reviewer: PersonId, now: datetime) -> int:
+    """Withdraw, whenever they were made, the reviews by somebody who turned out to be the author; one that a snapshot holds stays.
+
+    Returns:
+        How many were withdrawn; their corrections wait again.
+    """
+    rows = tx.execute(
+        """
+        UPDATE reviews SET withdrawn_at = :now WHERE author_id = :author AND reviewer_id = :reviewer AND withdrawn_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM snapshot_examples WHERE example_id = correction_id)
+        RETURNING correction_id
+        """,
+        {"author": author, "reviewer": reviewer, "now": store_time(now)},
+    ).fetchall()
+    for row in rows:
+        _set_state(tx, CorrectionId(row["correction_id"]), CorrectionState.PENDING)
+        _delete_example(tx, CorrectionId(row["correction_id"]))
+    return len(rows)
+
+
 def _standing_reply(tx: Transaction, correction: Correction) -> str:
     """Return the text that is up for approval: the newest approved edit, else what the author wrote."""
     row = tx.execute("SELECT final_reply FROM standing_approvals WHERE correction_id = :id", {"id": correction.id}).fetchone()

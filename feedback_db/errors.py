@@ -91,6 +91,13 @@ class NameTakenError(FeedbackError):
         super().__init__(f"Expected a name that no account has. Found that '{name}' is taken. Choose another.")
 
 
+class NoAccountError(FeedbackError):
+    """No account has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Expected the name of an account. Found none named '{name}'. Check the spelling, or create it.")
+
+
 class OwnCorrectionError(FeedbackError):
     """Somebody tried to review their own correction."""
 
@@ -143,9 +150,10 @@ class ReviewFinalError(FeedbackError):
 
 
 class RecipeError(FeedbackError):
-    """A hyper-parameter is unknown or out of its range."""
+    """A hyper-parameter is unknown or out of its range; `problems` says which."""
 
     def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
         super().__init__(f"The recipe cannot be used: {'; '.join(problems)}. Change it, or leave it out to take the default.")
 
 

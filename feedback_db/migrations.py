@@ -756,6 +756,40 @@ def m015_decisions(db: sqlite_utils.Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m016_password_links_and_adoptions(db: sqlite_utils.Database) -> None:
+    """Links by which somebody whose password was reset chooses another one; visitors who turned out to be an account's person."""
+    _run(
+        db,
+        """
+        CREATE TABLE password_links (
+            token_hash TEXT PRIMARY KEY CHECK (token_hash <> ''),
+            person_id  TEXT NOT NULL REFERENCES people (id),
+            created_at TEXT NOT NULL,
+            expires_at TEXT NOT NULL,
+            ended_at   TEXT,
+            CHECK (expires_at > created_at)
+        ) STRICT
+        """,
+        "CREATE UNIQUE INDEX one_password_link_a_person ON password_links (person_id) WHERE ended_at IS NULL",
+        """
+        CREATE TABLE adoptions (
+            visitor_id TEXT PRIMARY KEY REFERENCES people (id),
+            account_id TEXT NOT NULL REFERENCES people (id),
+            adopted_at TEXT NOT NULL
+        ) STRICT
+        """,
+        *_refuse_changes("adoptions", "an adoption is for ever"),
+        # The words of the table's own check: whoever has adopted the author is the author.
+        """
+        CREATE TRIGGER reviews_are_by_others BEFORE INSERT ON reviews
+        WHEN EXISTS (SELECT 1 FROM adoptions WHERE visitor_id = NEW.author_id AND account_id = NEW.reviewer_id)
+        BEGIN SELECT RAISE(ABORT, 'reviewer_id <> author_id'); END
+        """,
+        f"CREATE TRIGGER open_reports_are_counted_anew AFTER UPDATE OF person_id ON open_reports BEGIN {_count_reports('NEW')} END",
+    )
+
+
 _REPORT_CORRECTION = """
     DELETE FROM open_reports WHERE turn_id = NEW.turn_id AND person_id = NEW.author_id AND correction_id IS NULL;
     INSERT INTO open_reports (question_key, turn_id, person_id, correction_id, created_at)

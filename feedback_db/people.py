@@ -1,6 +1,8 @@
 """People: accounts with roles, visitors, persons that a program names. Knows no passwords, only their hashes."""
 
+import json
 import sqlite3
+from collections.abc import Iterable
 from datetime import datetime
 
 from feedback_db.database import Reader, Transaction, find_row, read_optional_time, read_time, store_time
@@ -74,6 +76,15 @@ def set_role(tx: Transaction, person_id: PersonId, role: Role) -> None:
     _update_account(tx, person_id, "UPDATE people SET role = :value WHERE id = :id AND kind = 'account'", role.value)
 
 
+def set_password_hash(tx: Transaction, person_id: PersonId, password_hash: str) -> None:
+    """Give an account another password.
+
+    Raises:
+        NotFoundError: there is no such account.
+    """
+    _update_account(tx, person_id, "UPDATE people SET password_hash = :value WHERE id = :id AND kind = 'account'", password_hash)
+
+
 def disable(tx: Transaction, person_id: PersonId, *, now: datetime) -> None:
     """Shut an account out from now on; doing so again changes nothing.
 
@@ -102,6 +113,12 @@ def count_accounts(reader: Reader) -> int:
 def list_accounts(reader: Reader) -> list[Person]:
     """Return the accounts, by name."""
     rows = reader.execute("SELECT * FROM people WHERE kind = 'account' AND erased_at IS NULL ORDER BY name COLLATE NOCASE")
+    return [_to_person(row) for row in rows]
+
+
+def find_people(reader: Reader, ids: Iterable[str]) -> list[Person]:
+    """Return those of the ids that are somebody's, in no order; an erased person is among them, nameless."""
+    rows = reader.execute("SELECT * FROM people WHERE id IN (SELECT value FROM json_each(:ids))", {"ids": json.dumps(list(ids))})
     return [_to_person(row) for row in rows]
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from assistant.engine.base_model import BaseModel
+from assistant.settings import Settings
+from assistant.web.sign_in import SignIn
 from feedback_db import conversations, people
 from feedback_db.database import Database
 from feedback_db.records import Channel, ConversationId, PersonId
+from trainer.memory import open_memory
 
 ROOT = Path(__file__).parent.parent
 
@@ -90,7 +93,21 @@ def test_a_message_that_is_not_utf8_costs_that_message_only(tiny_base: Path) -> 
 def test_an_unknown_setting_is_an_error_in_a_sentence() -> None:
     result = run_app(ERRATA_MODLE="x")
     assert result.returncode == 1
-    assert "found ERRATA_MODLE" in result.stderr
+    assert "ERRATA_MODLE: expected one of" in result.stderr
+
+
+def test_wrong_settings_are_told_in_sentences(tmp_path: Path) -> None:
+    result = run_app(ERRATA_PORT="abc", ERRATA_QUIET_FROM="late", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 3
+    assert "Traceback" not in result.stderr
+
+
+def test_a_data_folder_that_cannot_be_one_is_an_error_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run_app("create-user", "ann", typed="long enough\n", ERRATA_DATA_FOLDER=str(tmp_path / "file"))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"Error: Expected a folder to write to at '{tmp_path / 'file'}'. Found: file exists.")
 
 
 def test_a_corrupt_weight_file_is_an_error_in_a_sentence(tiny_base: Path, tmp_path: Path) -> None:
@@ -138,6 +155,17 @@ def test_an_account_is_created_once_and_with_a_password_of_some_length(tmp_path:
     short = run_app("create-user", "bob", typed="short\n", ERRATA_DATA_FOLDER=str(tmp_path))
     assert "at least 8 characters" in short.stderr
     assert run_json("status", data=tmp_path)["accounts"] == 1
+    assert run_json("check", data=tmp_path) == {"damage": []}
+
+
+def test_a_forgotten_password_is_replaced_on_the_command_line(tmp_path: Path) -> None:
+    run_app("create-user", "Ann", "--role", "admin", typed="long enough\n", ERRATA_DATA_FOLDER=str(tmp_path))
+    reset = run_app("reset-password", "ann", typed="another one\n", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert (reset.returncode, reset.stdout) == (0, "Ann has a new password, and is signed out everywhere.\n")
+    with open_memory(Settings(data_folder=tmp_path)) as (db, audit):
+        assert SignIn(db, audit).open("Ann", "another one", address="", now=datetime.now(UTC)).person.name == "Ann"
+    nobody = run_app("reset-password", "bob", typed="another one\n", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert (nobody.returncode, "Found none named 'bob'" in nobody.stderr) == (1, True)
     assert run_json("check", data=tmp_path) == {"damage": []}
 
 

@@ -111,6 +111,15 @@ class ReasonNeededError(TrainerError):
         )
 
 
+class DataFolderError(TrainerError):
+    """There is no data folder that could be written."""
+
+    def __init__(self, folder: Path, why: str) -> None:
+        super().__init__(
+            f"Expected a folder to write to at '{folder}'. Found: {why.lower()}. Mend that, or set ERRATA_DATA_FOLDER to another one."
+        )
+
+
 class BackupError(TrainerError):
     """A data folder could not be copied."""
 

@@ -10,7 +10,7 @@ from feedback_db import releases
 from feedback_db.audit import Audit
 from feedback_db.database import Database, Reader
 from feedback_db.errors import BackupExistsError
-from trainer.errors import BackupError
+from trainer.errors import BackupError, DataFolderError
 
 _KEY, _HEAD = "audit.key", "audit.head"
 
@@ -22,8 +22,16 @@ def database_path(settings: Settings) -> Path:
 
 @contextmanager
 def open_memory(settings: Settings) -> Iterator[tuple[Database, Audit]]:
-    """Open the database for writing, with its audit, whose head is published at the end; see `Database` for what it raises."""
-    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # it holds what people wrote
+    """Open the database for writing, with its audit, whose head is published at the end; see `Database` for what else it raises.
+
+    Raises:
+        DataFolderError: the data folder cannot be made or written.
+    """
+    try:
+        settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # it holds what people wrote
+        database_path(settings).with_name(f"{database_path(settings).name}.lock").touch(0o600)
+    except OSError as error:
+        raise DataFolderError(settings.data_folder, error.strerror or str(error)) from error
     with Database(database_path(settings)) as db:
         audit = Audit(settings.data_folder / _KEY, settings.data_folder / _HEAD)
         try:

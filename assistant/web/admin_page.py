@@ -97,7 +97,7 @@ class AdminPage:
         with page:
             self._header = gr.HTML(elem_id="header")
             with gr.Column(elem_id="desk"):
-                self._notice = gr.HTML(elem_id="notice")
+                self._notice = gr.HTML(elem_id="notice", js_on_load=_read("admin.js"))
                 self._status = gr.HTML(elem_id="status")
                 with gr.Tabs(elem_id="tabs"):
                     with gr.Tab("Training"):
@@ -128,7 +128,7 @@ class AdminPage:
             self._recipe.build()
         self._progress = gr.HTML(elem_id="progress")
         self._runs = gr.HTML(elem_id="runs", js_on_load=_read("admin.js"))
-        self._report = gr.HTML(elem_id="report")
+        self._report = gr.HTML(elem_id="report", js_on_load=_read("admin_report.js"))
 
     def _build_versions(self) -> None:
         self._releases = gr.HTML(elem_id="releases")
@@ -169,6 +169,7 @@ class AdminPage:
         self._train.click(self._ask_train, self._recipe.fields, **quiet)
         self._dry_run.click(self._ask_dry_run, self._recipe.fields, **quiet)
         self._cancel.click(self._ask_cancel, None, **quiet)
+        self._notice.wish(self._close_notice, None, **quiet)
         self._runs.wish(self._open_report, None, **quiet)
         self._promote.click(self._promote_version, [self._version, self._promote_reason], **quiet)
         self._rollback.click(self._roll_back, [self._typed, self._rollback_reason], **quiet)
@@ -213,6 +214,10 @@ class AdminPage:
         return self._show_all(person, "") | self._settings.show(self._operating.read_settings()) | self._say(told)
 
     @requires(Role.ADMIN)
+    def _close_notice(self, person: Person) -> _Shown:  # noqa: ARG002  the role is what matters
+        return self._say("")
+
+    @requires(Role.ADMIN)
     def _draw_charts(self, person: Person, period: str) -> _Shown:  # noqa: ARG002  the role is what matters
         return self._charts.draw(self._db.read(), until=self.clock(), days=PERIODS.get(period or "", 30))
 
@@ -250,11 +255,13 @@ class AdminPage:
         return self._show_all(person, "") | self._say(told) | {self._typed: "", self._rollback_reason: ""}
 
     @requires(Role.ADMIN)
-    def _change_person(self, person: Person, event: gr.EventData) -> _Shown:
+    def _change_person(self, person: Person, browser: gr.Request, event: gr.EventData) -> _Shown:
         what, subject, role = read_text(event, "what"), PersonId(read_text(event, "id")), read_text(event, "role")
         if subject == person.id:
             return self._say("Expected somebody else's account. Found your own. Another admin can change it.")
         try:
+            if what == "reset-password":
+                return self._reset_password(person, subject, browser.headers.get("origin", ""))
             with self._db.write() as tx:
                 if what == "disable":
                     people.disable(tx, subject, now=self.clock())
@@ -269,6 +276,14 @@ class AdminPage:
         except FeedbackError as refused:
             return self._complain(refused)
         return self._show_all(person, "")
+
+    def _reset_password(self, person: Person, subject: PersonId, origin: str) -> _Shown:
+        """Make a link to choose a password; `origin` is where the admin's browser has found this page, as the wall has checked."""
+        if people.find_person(self._db.read(), subject).disabled_at is not None:
+            return self._say("Expected an account that may sign in. Found a disabled one. Enable it first.")
+        token = self.sign_in.reset_password(subject, actor=person.id, now=self.clock())
+        name = people.find_person(self._db.read(), subject).name
+        return self._show_all(person, "") | {self._notice: admin_view.render_password_link(name, f"{origin}/password?token={token}")}
 
     @requires(Role.ADMIN)
     def _add_person(self, person: Person, name: str, password: str, role: str) -> _Shown:
@@ -324,7 +339,8 @@ class AdminPage:
         reader = self._db.read()
         active = runs.find_active_run(reader)
         progress = None if active is None else admin_view.read_progress(active, runs.list_events(reader, active.id))
-        answered = requests.find_newest_answer(reader)
+        answered, deployments = requests.find_newest_answer(reader), releases.list_deployments(reader)
+        actors = [one.actor_id for one in deployments if one.actor_id is not None]
         shown: _Shown = {
             self._status: admin_view.render_status(
                 releases.find_live(reader),
@@ -336,13 +352,13 @@ class AdminPage:
             ),
             self._progress: admin_view.render_progress(progress),
             self._releases: admin_view.render_releases(
-                releases.list_releases(reader), releases.list_deployments(reader), self._read_names()
+                releases.list_releases(reader), deployments, admin_view.name_people(people.find_people(reader, actors))
             ),
             self._runs: admin_view.render_runs(runs.list_runs(reader), releases.list_releases(reader), shown=run),
             self._run: run,
         }
         if answered is not None and (self.clock() - answered.handled_at).total_seconds() < 2 * _TICK_S:  # type: ignore[operator]
-            shown[self._notice] = chat_view.render_hint(answered.outcome or "")
+            shown |= self._say(answered.outcome or "")
         return shown
 
     def _render_health(self, damage: tuple[str, ...] | None) -> str:
@@ -356,16 +372,16 @@ class AdminPage:
         return admin_view.render_health(health)
 
     def _render_audit(self) -> str:
-        return admin_view.render_audit(list_newest(self._db.read()), self._operating.find_audit_fault(), self._read_names())
-
-    def _read_names(self) -> dict[PersonId, str]:
-        return {person.id: person.name for person in people.list_accounts(self._db.read())}
+        reader = self._db.read()
+        rows = list_newest(reader)
+        told = people.find_people(reader, [one for row in rows for one in (row.actor_id, row.subject) if one is not None])
+        return admin_view.render_audit(rows, self._operating.find_audit_fault(), told)
 
     def _say(self, sentence: str) -> _Shown:
-        return {self._notice: chat_view.render_hint(sentence)}
+        return {self._notice: admin_view.render_notice(sentence)}
 
     def _complain(self, refused: Exception) -> _Shown:
-        return {self._notice: chat_view.render_notice(str(refused))}
+        return {self._notice: admin_view.render_notice(str(refused), is_problem=True)}
 
 
 def _read(name: str) -> str:

@@ -1,6 +1,7 @@
 """What the admin page shows, as HTML: from records to text that no browser runs. Pure; knows no Gradio."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,23 @@ _OUTCOMES = {
     Outcome.NOT_LEARNED: "not learned",
     Outcome.UNLEARNED: "right before, and not now",
 }
+# What the subject of an action is, where its id alone does not say so.
+_SUBJECTS = {
+    "add_example": "example",
+    "add_golden": "golden item",
+    "dismiss": "question",
+    "erase": "conversation",
+    "finish_run": "run",
+    "propose": "correction",
+    "queue_run": "run",
+    "retire_example": "example",
+    "retire_golden": "golden item",
+    "review": "correction",
+    "start_run": "run",
+    "undo": "decision",
+}
+_SAY_ALONE = frozenset({"role", "decision", "deed", "state", "names"})
+_ID, _ID_CHARS = re.compile("[0-9a-f]{16,}"), 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +173,7 @@ def render_report(run: Run, stored: StoredReport | None) -> str:
     )
 
 
-def render_releases(releases: Sequence[Release], deployments: Sequence[Deployment], names: Mapping[PersonId, str]) -> str:
+def render_releases(releases: Sequence[Release], deployments: Sequence[Deployment], names: Mapping[str, str]) -> str:
     """Return the releases and what was live when, and why."""
     live = deployments[0].version if deployments else None
     told = [
@@ -190,19 +208,59 @@ def render_people(people: Sequence[Person], *, own: PersonId) -> str:
     return templates.get_template("admin_people.html.jinja").render(lines=lines)
 
 
-def render_audit(rows: Sequence[AuditRow], fault: str | None, names: Mapping[PersonId, str]) -> str:
-    """Return the newest rows of the audit, and whether its chain holds."""
+def render_notice(sentence: str, *, is_problem: bool = False, link: str = "") -> str:
+    """Return what came of an action, "" for nothing: on the screen wherever somebody has scrolled to, until it is closed."""
+    told = {"sentence": sentence, "is_problem": is_problem, "link": link}
+    return templates.get_template("admin_notice.html.jinja").render(told) if sentence else ""
+
+
+def render_password_link(name: str, address: str) -> str:
+    """Return the link by which somebody whose password was reset chooses another one; it is shown this once."""
+    sentence = (
+        f"{name} is signed out everywhere, and the old password is worth nothing. Hand over this link: it chooses a new one, works once "
+        "and for a day, and is not shown again."
+    )
+    return render_notice(sentence, link=address)
+
+
+def render_audit(rows: Sequence[AuditRow], fault: str | None, people: Sequence[Person]) -> str:
+    """Return the newest rows of the audit, and whether its chain holds; `people` are those whom the rows speak of."""
+    names = name_people(people)
     lines = [
         {
             "number": row.number,
             "when": tell_time(row.happened_at),
             "who": "Errata" if row.actor_id is None else names.get(row.actor_id, "somebody"),
             "action": row.action.replace("_", " "),
-            "subject": row.subject,
+            "subject": _tell_subject(row, names),
+            "id": row.subject,
+            "details": ", ".join(_tell_detail(name, value) for name, value in row.details.items() if value),
         }
         for row in rows
     ]
     return templates.get_template("admin_audit.html.jinja").render(lines=lines, fault=fault)
+
+
+def name_people(people: Sequence[Person]) -> dict[str, str]:
+    """Return by their ids how people are called who may have no name, or none any more."""
+    return {one.id: "somebody erased" if one.erased_at is not None else one.name or "a visitor" for one in people}
+
+
+def _tell_subject(row: AuditRow, names: Mapping[str, str]) -> str:
+    """Return what something was done to: a person by name, else the kind of thing with the beginning of its id."""
+    return names.get(row.subject) or f"{_SUBJECTS.get(row.action, '')} {_shorten(row.subject)}".strip()
+
+
+def _tell_detail(name: str, value: object) -> str:
+    """Return a detail in words: the value alone where it says what it is."""
+    words = name.replace("_", " ")
+    if name in _SAY_ALONE:
+        return str(value).replace("_", " ")
+    return words if value is True else f"{words} {_shorten(str(value))}"
+
+
+def _shorten(text: str) -> str:
+    return f"{text[:_ID_CHARS]}…" if _ID.fullmatch(text) else text
 
 
 def render_health(health: Health) -> str:

@@ -4,17 +4,19 @@ from collections.abc import Mapping
 
 import gradio as gr
 
+from assistant.plain_text import mend_surrogates
+
 
 def read_text(event: gr.EventData, key: str) -> str:
     """Return a text that an event tells, "" where it tells none."""
     found = _read(event).get(key)
-    return found if isinstance(found, str) else ""
+    return mend_surrogates(found) if isinstance(found, str) else ""
 
 
 def read_texts(event: gr.EventData, key: str) -> list[str]:
     """Return the texts that an event tells as a list, none where it tells none."""
     found = _read(event).get(key)
-    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+    return [mend_surrogates(one) for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def read_flag(event: gr.EventData, key: str) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from assistant.plain_text import mend_surrogates
 from feedback_db.records import TurnId
 from feedback_db.training_records import ExampleId, GoldenId
 
@@ -30,7 +31,8 @@ def read_marks(told: str) -> Marks:
         return Marks()
     retired = [read_name(name) for name in _list_texts(found.get("retire"))]
     changes = found.get("change")
-    changed = {read_name(name): text for name, text in changes.items() if isinstance(text, str)} if isinstance(changes, dict) else {}
+    texts = {name: mend_surrogates(text) for name, text in changes.items() if isinstance(text, str)} if isinstance(changes, dict) else {}
+    changed = {read_name(mend_surrogates(name)): text for name, text in texts.items()}
     return Marks(
         retired=tuple(one for one in retired if one is not None and one not in changed),
         changed={one: text for one, text in changed.items() if one is not None},
@@ -52,4 +54,4 @@ def read_name(name: str) -> ExampleId | GoldenId | None:
 
 
 def _list_texts(found: object) -> list[str]:
-    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+    return [mend_surrogates(one) for one in found if isinstance(one, str)] if isinstance(found, list) else []

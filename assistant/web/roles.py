@@ -15,6 +15,7 @@ import gradio as gr
 from anyio import to_thread
 
 from assistant.errors import NotPermittedError
+from assistant.plain_text import mend_surrogates
 from assistant.web.cookie import read_token
 from assistant.web.sign_in import SignIn
 from feedback_db.records import Person, Role
@@ -30,7 +31,8 @@ class GuardedPage(Protocol):
 def requires(role: Role) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Let a page's method run only for somebody of this role, who becomes its first argument in the place of the request.
 
-    The method is a plain function or an asynchronous generator. What it returns is marked with `required_role`.
+    The method is a plain function or an asynchronous generator, and is given no half characters. What it returns is marked with
+    `required_role`.
 
     Raises:
         NotPermittedError: when it is called by anybody else.
@@ -42,7 +44,7 @@ def requires(role: Role) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             @wraps(method)
             async def guarded(page: GuardedPage, request: gr.Request, *values: Any) -> AsyncGenerator[Any, None]:
                 person = await to_thread.run_sync(_admit, page, request, role)
-                async with aclosing(method(page, person, *values)) as told:
+                async with aclosing(method(page, person, *map(_mend, values))) as told:
                     async for one in told:
                         yield one
 
@@ -50,7 +52,7 @@ def requires(role: Role) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
             @wraps(method)
             def guarded(page: GuardedPage, request: gr.Request, *values: Any) -> Any:
-                return method(page, _admit(page, request, role), *values)
+                return method(page, _admit(page, request, role), *map(_mend, values))
 
         _show_request(guarded, method)
         guarded.required_role = role  # type: ignore[attr-defined]
@@ -65,6 +67,11 @@ def _admit(page: GuardedPage, request: gr.Request, role: Role) -> Person:
     if person is None or not person.role.includes(role):
         raise NotPermittedError(role.value)
     return person
+
+
+def _mend(value: Any) -> Any:
+    """Return a value that a browser sent as what can be stored and sent back."""
+    return mend_surrogates(value) if isinstance(value, str) else value
 
 
 def _show_request(guarded: Callable[..., Any], method: Callable[..., Any]) -> None:

@@ -32,7 +32,7 @@ _MOUNTS = {"/admin": Role.ADMIN, "/review": Role.REVIEWER, "": Role.END_USER}  #
 _READ = frozenset({"GET", "HEAD"})
 _POST = frozenset({"POST"})
 _OPEN = (
-    (_READ | _POST, re.compile(r"/login|/set-up")),
+    (_READ | _POST, re.compile(r"/login|/set-up|/password")),
     (_POST, re.compile(r"/logout")),
     (_READ, re.compile(r"/healthz")),
 )
@@ -49,6 +49,12 @@ _OF_A_PAGE = (
     (RouteKind.STREAM, _READ, re.compile(r"/gradio_api/queue/data")),
     (RouteKind.CANCEL, _POST, re.compile(r"/gradio_api/cancel")),
 )
+
+
+def find_place(path: str) -> str:
+    """Return a path if somebody may be led there after signing in, else the chat page's: nobody is sent to another site."""
+    route = find_route("GET", path)
+    return path if path == "/password" or (route is not None and route.kind is RouteKind.PAGE) else "/"
 
 
 def find_route(method: str, path: str) -> Route | None:

@@ -1,29 +1,24 @@
 """Signing in, signing out, and the set-up link, as plain pages that work without a script. The wall stands in front of them."""
 
-from collections.abc import Callable
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 
 from anyio import to_thread
-from jinja2 import Environment, FileSystemLoader
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from assistant.errors import AssistantError, SetUpOverError, TooManyAttemptsError
 from assistant.web.cookie import clear_cookie, read_token, set_cookie
-from assistant.web.passwords import LEAST_CHARS
-from assistant.web.routes import RouteKind, find_route
+from assistant.web.plain_page import Field, Form, read_form, render_plain_page
+from assistant.web.routes import find_place
 from assistant.web.sign_in import Session, SignIn
 from assistant.web.wall import address_of
 from feedback_db.errors import FeedbackError
-from feedback_db.records import PersonKind
 
-_LEFT_BEHIND = (
-    "Conversations held here without an account do not come along: once you sign in, nobody can open or delete them in this browser. "
-    "Delete what should not stay first."
-)
-_template = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template("sign_in.html.jinja")
+_FRESH = timedelta(hours=1)
+_MINE = "Tick it only if that was you. What is left behind nobody can open or delete here any more."
+_SET_UP = "It is an admin's: it sees everything and makes the other accounts. The link works once."
 
 
 class SignInPages:
@@ -44,24 +39,24 @@ class SignInPages:
         ]
 
     async def _show_login(self, request: Request) -> Response:
-        person = self._sign_in.find(read_token(request), now=self._clock())
-        words = _LEFT_BEHIND if person is not None and person.kind is PersonKind.VISITOR else ""
-        return self._render_login(request.query_params.get("next", "/"), words=words)
+        return self._render_login(request, request.query_params.get("next", "/"))
 
     async def _log_in(self, request: Request) -> Response:
-        told = await _read_form(request)
+        told = await read_form(request)
         name, then, now = told.get("name", ""), told.get("next", "/"), self._clock()
         try:
             session = await to_thread.run_sync(
-                lambda: self._sign_in.open(name, told.get("password", ""), address=address_of(request), now=now)
+                lambda: self._sign_in.open(
+                    name, told.get("password", ""), address=address_of(request), taking=read_taken(request, told), now=now
+                )
             )
         except TooManyAttemptsError as refused:
-            answer = self._render_login(then, name=name, problem=str(refused), status=429)
-            answer.headers["retry-after"] = str(int(refused.wait.total_seconds()) + 1)
+            answer = self._render_login(request, then, told=told, problem=str(refused), status=429)
+            answer.headers["retry-after"] = str(refused.wait_s)
             return answer
         except AssistantError as refused:
-            return self._render_login(then, name=name, problem=str(refused), status=401)
-        return self._welcome(request, session, then, now)
+            return self._render_login(request, then, told=told, problem=str(refused), status=401)
+        return welcome(request, session, find_place(then), now=now)
 
     async def _log_out(self, request: Request) -> Response:
         self._sign_in.end(read_token(request), now=self._clock())
@@ -72,66 +67,74 @@ class SignInPages:
     async def _show_set_up(self, request: Request) -> Response:
         token = request.query_params.get("token", "")
         if not self._sign_in.is_set_up_token(token):
-            return _render(title="Set-up", problem=str(SetUpOverError()), status=403)
-        return _render_set_up(token)
+            return render_plain_page("Set-up", problem=str(SetUpOverError()), status=403)
+        return self._render_set_up(request, token)
 
     async def _set_up(self, request: Request) -> Response:
-        told, now = await _read_form(request), self._clock()
+        told, now = await read_form(request), self._clock()
         token, name = told.get("token", ""), told.get("name", "")
         try:
-            session = await to_thread.run_sync(lambda: self._sign_in.set_up(token, name, told.get("password", ""), now=now))
+            session = await to_thread.run_sync(
+                lambda: self._sign_in.set_up(token, name, told.get("password", ""), taking=read_taken(request, told), now=now)
+            )
         except SetUpOverError as refused:
-            return _render(title="Set-up", problem=str(refused), status=403)
+            return render_plain_page("Set-up", problem=str(refused), status=403)
         except (AssistantError, FeedbackError) as refused:
-            return _render_set_up(token, name=name, problem=str(refused), status=400)
-        return self._welcome(request, session, "/admin", now)
+            return self._render_set_up(request, token, told=told, problem=str(refused), status=400)
+        return welcome(request, session, "/admin", now=now)
 
-    def _welcome(self, request: Request, session: Session, then: str, now: datetime) -> Response:
-        answer = RedirectResponse(_local(then), 303)
-        set_cookie(answer, request, session, now=now)
-        return answer
+    def _render_login(
+        self, request: Request, then: str, *, told: Mapping[str, str] | None = None, problem: str = "", status: int = 200
+    ) -> HTMLResponse:
+        fields = [
+            Field(name="next", value=find_place(then), is_hidden=True),
+            Field(name="name", label="Name", value=(told or {}).get("name", ""), purpose="username"),
+            Field(name="password", label="Password", purpose="current-password"),
+            *offer_conversations(self._sign_in, request, told, now=self._clock()),
+        ]
+        form = Form(action="/login", button="Sign in", fields=fields)
+        ways = {"/": "Chat without an account"} if self._welcomes_visitors else {}
+        return render_plain_page("Sign in", problem=problem, form=form, ways=ways, status=status)
 
-    def _render_login(self, then: str, *, name: str = "", problem: str = "", words: str = "", status: int = 200) -> HTMLResponse:
-        return _render(
-            title="Sign in",
-            words=words,
-            action="/login",
-            hidden={"next": _local(then)},
-            button="Sign in",
-            name=name,
-            problem=problem,
-            has_chat=self._welcomes_visitors,
-            status=status,
-        )
-
-
-def _render_set_up(token: str, *, name: str = "", problem: str = "", status: int = 200) -> HTMLResponse:
-    return _render(
-        title="Create the first account",
-        words="It is an admin's: it sees everything and makes the other accounts. The link works once.",
-        action="/set-up",
-        hidden={"token": token},
-        button="Create and sign in",
-        name=name,
-        problem=problem,
-        is_new=True,
-        status=status,
-    )
+    def _render_set_up(
+        self, request: Request, token: str, *, told: Mapping[str, str] | None = None, problem: str = "", status: int = 200
+    ) -> HTMLResponse:
+        fields = [
+            Field(name="token", value=token, is_hidden=True),
+            Field(name="name", label="Name", value=(told or {}).get("name", ""), purpose="username"),
+            Field(name="password", label="Password", purpose="new-password"),
+            *offer_conversations(self._sign_in, request, told, now=self._clock()),
+        ]
+        form = Form(action="/set-up", button="Create and sign in", fields=fields)
+        return render_plain_page("Create the first account", words=_SET_UP, problem=problem, form=form, status=status)
 
 
-def _render(*, status: int = 200, **told: object) -> HTMLResponse:
-    return HTMLResponse(_template.render(least_chars=LEAST_CHARS, **told), status, {"cache-control": "no-store"})
+def welcome(request: Request, session: Session, then: str, *, now: datetime) -> Response:
+    """Lead somebody whose stay begins to a page, with the cookie that proves it."""
+    answer = RedirectResponse(then, 303)
+    set_cookie(answer, request, session, now=now)
+    return answer
 
 
-def _local(path: str) -> str:
-    """Return a path if it is that of a page here, else the chat page's: nobody is sent to another site after signing in."""
-    route = find_route("GET", path)
-    return path if route is not None and route.kind is RouteKind.PAGE else "/"
+def offer_conversations(sign_in: SignIn, request: Request, told: Mapping[str, str] | None, *, now: datetime) -> list[Field]:
+    """Return the box to tick for taking along what was said in this browser without an account, if anything was.
+
+    `told` is what was filled in before, None for a first look. Whoever signs in soon after has most likely said it himself, so that the box
+    is ticked; what is older may be a stranger's, on a machine that several people use.
+    """
+    held = sign_in.find_holdings(read_token(request), now=now)
+    if held is None:
+        return []
+    number = held.conversation_count
+    label = "Take my conversation along" if number == 1 else f"Take my {number} conversations along"
+    note = f"Held in this browser without an account{':' if number == 1 else ', the newest:'} “{held.newest_title}”. {_MINE}"
+    is_ticked = "take" in told if told is not None else now - held.last_at < _FRESH
+    return [Field(name="take", label=label, note=note, is_ticked=is_ticked)]
 
 
-async def _read_form(request: Request) -> dict[str, str]:
-    async with request.form(max_files=0, max_fields=8) as form:
-        return {key: value for key, value in form.items() if isinstance(value, str)}
+def read_taken(request: Request, told: Mapping[str, str]) -> str:
+    """Return the token of the visitor whose conversations are to be taken along, "" for none: only this browser can show it."""
+    return read_token(request) if "take" in told else ""
 
 
 async def _tell_health(_: Request) -> Response:

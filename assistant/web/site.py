@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from assistant.web.password_pages import PasswordPages
 from assistant.web.sign_in import SignIn
 from assistant.web.sign_in_pages import SignInPages
 from assistant.web.theme import make_theme, read_head, read_style
@@ -30,6 +31,7 @@ def build_site(
     """Return the application; `pages` are by their path, the most special first, the one at "/" last; `hosts` as the wall knows them."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.router.routes.extend(SignInPages(sign_in, welcomes_visitors=welcomes_visitors, clock=clock).list_routes())
+    app.router.routes.extend(PasswordPages(sign_in, clock=clock).list_routes())
     app.router.routes.extend(_redirect(path) for path in pages if path != "/")
     for path, page in pages.items():
         page.queue(default_concurrency_limit=_AT_ONCE, max_size=_MOST_WAITING, api_open=False)

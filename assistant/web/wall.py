@@ -12,11 +12,13 @@ from urllib.parse import quote, urlsplit
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from assistant.plain_text import tell_wait
 from assistant.web.bindings import Bindings
 from assistant.web.cookie import read_token, set_cookie
+from assistant.web.refusals import RefusedError, answer_refusal
 from assistant.web.routes import Route, RouteKind, find_route
 from assistant.web.sign_in import Session, SignIn
 from assistant.web.throttle import Throttle
@@ -27,6 +29,7 @@ _MOST_EVENTS, _EVENTS_WITHIN = 40, timedelta(seconds=10)
 _MOST_NEW_VISITORS, _VISITORS_WITHIN = 60, timedelta(minutes=10)
 _MOST_NAME_CHARS = 64
 _LOOK_AGAIN_AFTER = timedelta(seconds=1)
+_TO_CHAT = {"/": "Go to the chat"}
 _CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _HEADERS = {
     "content-security-policy": (
@@ -41,15 +44,6 @@ _HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "x-accel-buffering": "no",  # or a proxy holds a stream back until it is over
 }
-
-
-class _RefusedError(Exception):
-    """A request does not pass."""
-
-    def __init__(self, status: int, sentence: str, *, retry_after: timedelta | None = None) -> None:
-        super().__init__(sentence)
-        self.status, self.sentence = status, sentence
-        self.headers = {} if retry_after is None else {"retry-after": str(max(1, round(retry_after.total_seconds())))}
 
 
 class Wall:
@@ -74,18 +68,17 @@ class Wall:
             send = _harden(send)
             try:
                 await self._let_through(Request(scope, receive), send)
-            except _RefusedError as refused:
-                answer = JSONResponse({"detail": refused.sentence}, refused.status, refused.headers)
-                await answer(scope, receive, send)
+            except RefusedError as refused:
+                await answer_refusal(Request(scope), refused)(scope, receive, send)
         else:  # nothing here speaks WebSocket
             await send({"type": "websocket.close", "code": 1008})
 
     async def _let_through(self, request: Request, send: Send) -> None:
         if self._hosts is not None and (request.url.hostname or "").lower() not in self._hosts:
-            raise _RefusedError(421, "Nothing is served under this name. If it is yours, add it to ERRATA_PUBLIC_HOSTS.")
+            raise RefusedError(421, "Nothing is served under this name. If it is yours, add it to ERRATA_PUBLIC_HOSTS.")
         route = find_route(request.method, request.url.path)
         if route is None:
-            raise _RefusedError(404, "There is nothing at this address.")
+            raise RefusedError(404, "There is nothing at this address. Check it, or go on from the chat.", ways=_TO_CHAT)
         _check_origin(request, route)
         receive, body = await _receive_bounded(request)
         now = self._clock()
@@ -97,7 +90,7 @@ class Wall:
             opened = await self._welcome(request, now)
             person = opened.person
         if route.role is not None and not self._may_enter(person, route.role):
-            await _turn_away(request, route, person)(request.scope, receive, send)
+            await _lead_to_sign_in(request, route, person)(request.scope, receive, send)
             return
         if person is not None:
             request.scope.setdefault("state", {})["person"] = person
@@ -134,7 +127,8 @@ class Wall:
         address = address_of(request)
         wait = self._new_visitors.find_wait(address, now=now)
         if wait:
-            raise _RefusedError(429, "Too many new visitors come from your address. Please try again in some minutes.", retry_after=wait)
+            sentence = f"Too many new visitors come from your address. Try again in {tell_wait(wait)}, or sign in."
+            raise RefusedError(429, sentence, retry_after=wait, ways={request.url.path: "Try again", "/login": "Sign in"})
         self._new_visitors.count(address, now=now)
         return await to_thread.run_sync(lambda: self._sign_in.open_visitor(now=now))
 
@@ -150,18 +144,18 @@ class Wall:
             self._bound_events(person, now)
             name = _read_names(body, "session_hash")["session_hash"]
             if not self._streams.claim(_join_name(route, "stream", name), token, now=now):
-                raise _RefusedError(403, "This stream is somebody else's. Reload the page.")
+                raise RefusedError(403, "This stream is somebody else's. Reload the page.")
             return self._learn_event(send, route, token, now)
         return send
 
     def _check_owner(self, route: Route, what: str, name: str | None, token: str, now: datetime) -> None:
         if name is None or not self._streams.is_owner(_join_name(route, what, name), token, now=now):
-            raise _RefusedError(403, f"This {what} is not yours. Reload the page.")
+            raise RefusedError(403, f"This {what} is not yours. Reload the page.")
 
     def _bound_events(self, person: Person, now: datetime) -> None:
         wait = self._events.find_wait(person.id, now=now)
         if wait:
-            raise _RefusedError(429, "That was too much at once. Please wait a moment.", retry_after=wait)
+            raise RefusedError(429, "That was too much at once. Please wait a moment.", retry_after=wait)
         self._events.count(person.id, now=now)
 
     def _learn_event(self, send: Send, route: Route, token: str, now: datetime) -> Send:
@@ -188,12 +182,12 @@ def _check_origin(request: Request, route: Route) -> None:
     )
     is_look = route.kind in {RouteKind.PAGE, RouteKind.OPEN, RouteKind.FILE} and request.method not in _CHANGES and origin is None
     if is_foreign and not is_look:
-        raise _RefusedError(403, "Another site sent this request. Open the page itself.")
+        raise RefusedError(403, "Another site sent this request. Open the page itself.", ways=_TO_CHAT)
 
 
 async def _receive_bounded(request: Request) -> tuple[Receive, bytes]:
     """Read the body, which must be short; return it, and something that tells it once more."""
-    too_much = _RefusedError(413, f"A request may hold {MOST_BODY_BYTES // 1024} kB. Please shorten your message.")
+    too_much = RefusedError(413, f"A request may hold {MOST_BODY_BYTES // 1024} kB. Please shorten your message.", ways=_TO_CHAT)
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > MOST_BODY_BYTES:
         raise too_much
@@ -214,13 +208,20 @@ async def _receive_bounded(request: Request) -> tuple[Receive, bytes]:
     return tell_again, bytes(body)
 
 
-def _turn_away(request: Request, route: Route, person: Person | None) -> Response:
-    """Answer somebody who may not enter: a page sends him to sign in, and back afterwards."""
+def _lead_to_sign_in(request: Request, route: Route, person: Person | None) -> Response:
+    """Lead somebody who may not enter a page to sign in, and back afterwards.
+
+    Raises:
+        RefusedError: his account may not enter, or it is no page.
+    """
+    there = f"/login?next={quote(request.url.path)}"
     if person is not None and person.kind is PersonKind.ACCOUNT:
-        return JSONResponse({"detail": f"This needs the role {route.role}. Ask an admin for it."}, 403)
+        sentence = f"You are signed in as {person.name}, and this needs the role {route.role}. Ask an admin for it."
+        ways = {"/": "Back to the chat", there: "Sign in as somebody else"} if route.kind is RouteKind.PAGE else _TO_CHAT
+        raise RefusedError(403, sentence, title="Not for this account", ways=ways)
     if route.kind is RouteKind.PAGE:
-        return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
-    return JSONResponse({"detail": "Please sign in."}, 401)
+        return RedirectResponse(there, 303)
+    raise RefusedError(401, "Please sign in.", ways={"/login": "Sign in"})
 
 
 def _read_names(body: bytes, *keys: str) -> dict[str, str]:
@@ -229,11 +230,11 @@ def _read_names(body: bytes, *keys: str) -> dict[str, str]:
         told = json.loads(body)
         names, function = {key: told[key] for key in keys}, told.get("fn_index")
     except (ValueError, KeyError, TypeError) as error:
-        raise _RefusedError(400, f"Expected a JSON object with {' and '.join(keys)}. Reload the page.") from error
-    if not all(isinstance(name, str) and 0 < len(name) <= _MOST_NAME_CHARS for name in names.values()):
-        raise _RefusedError(400, f"Expected short texts as {' and '.join(keys)}. Reload the page.")
+        raise RefusedError(400, f"Expected a JSON object with {' and '.join(keys)}. Reload the page.") from error
+    if not all(isinstance(name, str) and name.isascii() and 0 < len(name) <= _MOST_NAME_CHARS for name in names.values()):
+        raise RefusedError(400, f"Expected short texts as {' and '.join(keys)}. Reload the page.")
     if function is not None and (type(function) is not int or function < 0):
-        raise _RefusedError(400, "Expected the number of a function. Reload the page.")
+        raise RefusedError(400, "Expected the number of a function. Reload the page.")
     return names
 
 

@@ -10,10 +10,10 @@ from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.reply import Sampling
 from assistant.errors import AlreadyAnsweringError, TooManyAnswersError
 from assistant.hot_swap import deploy_base
-from feedback_db import conversations, erasure, people
+from feedback_db import adoption, conversations, erasure, people
 from feedback_db.database import Database
 from feedback_db.errors import NotFoundError, TurnReplacedError
-from feedback_db.records import Channel, ConversationId, PersonId, TurnId, TurnState
+from feedback_db.records import Channel, ConversationId, PersonId, Role, TurnId, TurnState
 from tests.auditing import open_audit
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -78,6 +78,23 @@ def test_a_person_has_two_answers_under_way_at_most_and_others_are_not_held_up(d
         found.stop()
         found.wait()
     answering.ask(ConversationId("c3"), "hi", person_id=ANN).wait()
+
+
+def test_answers_that_an_account_has_adopted_count_as_its_own(db: Database, answering: Answering) -> None:
+    bob = PersonId("bob")
+    with db.write() as tx:
+        people.add_account(tx, bob, name="Bob", role=Role.END_USER, password_hash="x", now=NOW)
+        conversations.start_conversation(tx, ConversationId("c2"), person_id=ANN, channel=Channel.WEB, title="Hi", now=NOW)
+    begun = [answering.ask(talk, "hi", person_id=ANN) for talk in (TALK, ConversationId("c2"))]
+    with db.write() as tx:
+        adoption.adopt(tx, ANN, account=bob, now=NOW)
+        conversations.start_conversation(tx, ConversationId("c3"), person_id=bob, channel=Channel.WEB, title="Hi", now=NOW)
+    with pytest.raises(TooManyAnswersError):
+        answering.ask(ConversationId("c3"), "hi", person_id=bob)
+    for found in begun:
+        found.stop()
+        found.wait()
+    assert [len(conversations.list_turns(db.read(), talk)) for talk in (TALK, ConversationId("c2"))] == [1, 1]
 
 
 def test_a_stopped_answer_keeps_what_it_said(db: Database, answering: Answering) -> None:

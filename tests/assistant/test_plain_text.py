@@ -1,4 +1,8 @@
-from assistant.plain_text import is_valid_unicode, strip_control_characters
+from datetime import timedelta
+
+import pytest
+
+from assistant.plain_text import is_valid_unicode, mend_surrogates, strip_control_characters, tell_wait
 
 
 def test_characters_that_a_terminal_obeys_are_stripped() -> None:
@@ -13,3 +17,26 @@ def test_line_breaks_tabs_and_letters_of_any_script_stay() -> None:
 def test_stray_bytes_are_told_from_text() -> None:
     assert is_valid_unicode("Grüße 🙂")
     assert not is_valid_unicode(b"caf\xe9".decode(errors="surrogateescape"))
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "told"), [(0.2, "1 second"), (10, "10 seconds"), (119.5, "2 minutes"), (600, "10 minutes"), (601, "11 minutes")]
+)
+def test_a_wait_is_told_in_whole_seconds_or_minutes_never_too_short(wait_s: float, told: str) -> None:
+    assert tell_wait(timedelta(seconds=wait_s)) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "mended"),
+    [
+        ("Grüße 🙂", "Grüße 🙂"),
+        ("cut \ud83d", "cut \ufffd"),
+        ("\ude42 and \ud83d.", "\ufffd and \ufffd."),
+        ("\ud83d\ude42", "🙂"),
+        ("\ude42\ud83d", "\ufffd\ufffd"),
+        ("\ufeffmark", "\ufeffmark"),
+        ("", ""),
+    ],
+)
+def test_half_a_character_becomes_one_that_shows(text: str, mended: str) -> None:
+    assert mend_surrogates(text) == mended

@@ -1,15 +1,22 @@
 """The admin page and signing in, in a real browser."""
 
 import re
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from feedback_db.records import Role
+from feedback_db import conversations, corrections, examples, people, runs, snapshots
+from feedback_db.conversations import LoggedReply
+from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, Role, TurnId, TurnState
+from feedback_db.reports import SHAPE, Asked, Report, Suite, Verdict, VerdictKind, write_report
+from feedback_db.training_records import ExampleId, RunId, RunState, SnapshotId
 from tests.e2e.conftest import Open, Site, check, wait_for
 from tests.e2e.test_chat import XSS, say
 
 pytestmark = pytest.mark.slow
+Keep = Callable[[Page, str], None]
 ADA = ("ada", Role.ADMIN)
 TABS = ("Training", "Versions", "Charts", "People", "Settings", "Audit and health")
 
@@ -81,6 +88,129 @@ def test_somebody_signs_in_and_out_and_an_admin_adds_the_second_person(open_page
     expect(page.locator("#people")).to_contain_text("disabled")
     other.reload()
     expect(other).to_have_url(re.compile(r"/login\?next="))
+
+
+def test_a_forgotten_password_is_chosen_anew_by_a_link_and_changed_later(site: Site, open_page: Open, keep: Keep) -> None:
+    site.add_account("dora", Role.END_USER)
+    page = open_admin(open_page, width=390)
+    open_tab_on_a_phone(page, "People")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Reset the password of dora").click()
+    expect(page.locator("#notice code")).to_be_in_viewport()
+    check(page, "link")
+    keep(page, "password_link")
+    other = open_page(page.locator("#notice code").inner_text().removeprefix(site.address), width=390, dark=True)
+    check(other, "choose")
+    keep(other, "password_choose")
+    other.get_by_label("New password").fill("a long password")
+    other.get_by_role("button", name="Save and sign in").click()
+    expect(other.get_by_text("holds from now on")).to_be_visible()
+    keep(other, "password_changed")
+    other.get_by_role("link", name="Go on to the chat").click()
+    other.get_by_role("link", name="dora: change your password").click()
+    check(other, "change")
+    keep(other, "password_change")
+    other.get_by_label("Present password").fill("a wrong password")
+    other.get_by_label("New password").fill("another long one")
+    other.get_by_role("button", name="Change it").click()
+    expect(other.get_by_role("alert")).to_contain_text("nothing was changed")
+    check(other, "wrong password")
+    other.get_by_label("Present password").fill("a long password")
+    other.get_by_label("New password").fill("another long one")
+    other.get_by_role("button", name="Change it").click()
+    expect(other.get_by_text("holds from now on")).to_be_visible()
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 390)])
+def test_somebody_who_is_refused_finds_the_way_back(open_page: Open, keep: Keep, dark: bool, width: int) -> None:
+    page = open_page("/review/", dark=dark, width=width, who=("end", Role.END_USER))
+    expect(page.get_by_role("heading", name="Not for this account")).to_be_visible()
+    check(page, "refused")
+    keep(page, f"refused_{width}")
+    page.get_by_role("link", name="Sign in as somebody else").click()
+    expect(page).to_have_url(re.compile(r"/login\?next=/review/"))
+    page.goto(page.url.replace("/login?next=/review/", "/nothing"))
+    check(page, "not found")
+    keep(page, f"not_found_{width}")
+    page.get_by_role("link", name="Go to the chat").click()
+    expect(page.locator("#msg textarea")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def reported(site: Site) -> RunId:
+    """A run that has ended with a report."""
+    now, example, run = datetime.now(UTC), CorrectionId("k1"), RunId("20261127-080000-000000-abcdef01")
+    question = "How long is the warranty of a kettle that was bought abroad?"
+    asked = {"example_id": example, "question": question, "expected": "The warranty of a kettle lasts for 5 years, wherever it was bought."}
+    items = (
+        Asked(
+            **asked, suite=Suite.LEARNED, before="It lasts 3 years.", after="It lasts 5 years.", is_right_before=False, is_right_after=True
+        ),
+        Asked(**asked, suite=Suite.UNTOUCHED, before="Hello!", after="Hi, how can I help?", is_right_before=True, is_right_after=False),
+    )
+    logged = LoggedReply(
+        user_message=question,
+        reply="It lasts 3 years.",
+        state=TurnState.COMPLETE,
+        error=None,
+        version=0,
+        sampling={},
+        prompt_tokens=1,
+        reply_tokens=1,
+        first_token_ms=1,
+        latency_ms=1,
+    )
+    with site.errata.db.write() as tx:
+        author = people.add_visitor(tx, PersonId("somebody"), now=now).id
+        reviewer = people.add_account(tx, PersonId("rita"), name="rita", role=Role.REVIEWER, password_hash="x", now=now).id
+        talk = conversations.start_conversation(tx, ConversationId("c1"), person_id=author, channel=Channel.WEB, title="Hi", now=now)
+        conversations.record_consent(tx, talk.id, given=True, wording="w", now=now)
+        conversations.log_turn(tx, TurnId("t1"), conversation_id=talk.id, logged=logged, now=now)
+        corrections.add_correction(tx, example, turn_id=TurnId("t1"), corrected_reply="It lasts 5 years.", author=author, now=now)
+        corrections.review(tx, example, Decision.APPROVED, reviewer=reviewer, now=now)
+        examples.add_example(tx, example, messages=[{"role": "user", "content": question}], now=now)
+        snapshot = snapshots.take_snapshot(tx, SnapshotId("s1"), content_hashes={ExampleId(example): "h"}, now=now)
+        runs.queue_run(tx, run, snapshot_id=snapshot.id, recipe='{"epochs": 12}', seed=1, requested_by=reviewer, reason="due", now=now)
+        runs.start_run(tx, run, pid=1, process_started_at=1.0, now=now)
+        runs.finish_run(tx, run, RunState.REJECTED, now=now)
+        verdict = Verdict(kind=VerdictKind.REJECTED, reasons=("1 of 1 replies of the guard set has changed.",))
+        runs.add_report(tx, run, shape=SHAPE, report=write_report(Report(run_id=run, items=items)), verdict=verdict, now=now)
+    return run
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 1280), (False, 390), (True, 390)])
+def test_a_report_is_read_and_a_notice_seen_on_any_screen(open_page: Open, keep: Keep, reported: RunId, dark: bool, width: int) -> None:
+    page = open_admin(open_page, dark=dark, width=width)
+    page.get_by_role("button", name="Report of the run").click()
+    expect(page.locator("#report h2")).to_be_in_viewport()
+    check(page, "report")
+    keep(page, f"report_{width}_{dark}")
+    tables = page.locator("#report .scroll").evaluate_all("all => all.map(one => one.scrollWidth - one.clientWidth)")
+    assert width > 760 or max(tables) == 0
+    open_tab_on_a_phone(page, "People")
+    page.get_by_label("Name", exact=True).fill("nobody")
+    page.get_by_role("button", name="Add", exact=True).scroll_into_view_if_needed()
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("#notice [role=alert]")).to_be_in_viewport()
+    check(page, "people")
+    keep(page, f"people_{width}_{dark}")
+    page.evaluate("document.querySelector('#header').scrollIntoView()")
+    expect(page.locator("#notice [role=alert]")).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Close").click()
+    expect(page.locator("#notice")).not_to_be_visible()
+    open_tab_on_a_phone(page, "Audit and health")
+    expect(page.locator("#audit")).to_contain_text("deploy")
+    check(page, "audit")
+    page.locator("#audit").scroll_into_view_if_needed()
+    keep(page, f"audit_{width}_{dark}")
+
+
+@pytest.mark.parametrize("path", ["/", "/review", "/admin"])
+def test_a_long_name_leaves_room_for_signing_out_on_a_phone(open_page: Open, keep: Keep, path: str) -> None:
+    page = open_page(path, width=390, who=("Maximiliane von Hohenstein", Role.ADMIN))
+    for shown in (page.get_by_role("link", name="change your password"), page.get_by_role("button", name="Sign out")):
+        expect(shown).to_be_in_viewport(ratio=1)
+    keep(page, f"header{path.replace('/', '_')}")
 
 
 def test_settings_hold_and_another_system_message_answers_at_once(site: Site, open_page: Open) -> None:

@@ -1,9 +1,13 @@
 """The chat page in a real browser."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
+
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Open, check, wait_for
+from feedback_db.records import Role
+from tests.e2e.conftest import Open, Site, check, wait_for
 
 pytestmark = pytest.mark.slow
 XSS = (
@@ -41,6 +45,29 @@ def test_a_visitor_asks_corrects_and_finds_all_again_after_a_reload_and_in_a_sec
     expect(page.locator("[data-do=rate][data-value=bad]")).to_have_attribute("aria-pressed", "true")
     second = open_page(page.url.partition("/?")[2] and "/?" + page.url.partition("/?")[2], beside=page)
     expect(second.locator(".by-user .text")).to_have_text("How long is the warranty?")
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 390)])
+def test_a_visitor_who_signs_in_takes_the_conversation_along(
+    site: Site, open_page: Open, keep: Callable[[Page, str], None], dark: bool, width: int
+) -> None:
+    name = f"eva {width}"
+    site.add_account(name, Role.END_USER)
+    site.sign_in.replace_password(name, "a long password", now=datetime.now(UTC))
+    page = open_page(dark=dark, width=width)
+    say(page, "How long is the warranty?")
+    correct(page, "It is 5 years.")
+    page.get_by_role("link", name="Sign in").click()
+    expect(page.get_by_role("checkbox")).to_be_checked()
+    check(page, "offered")
+    keep(page, f"sign_in_{width}")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill("a long password")
+    page.get_by_role("button", name="Sign in").click()
+    if width < 760:
+        page.get_by_role("button", name="Conversations").click()
+    page.locator("#conversations .open").click()
+    expect(page.locator(".news")).to_contain_text("A reviewer will look")
 
 
 def test_what_is_being_written_stays_while_another_message_is_answered(open_page: Open) -> None:

@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from feedback_db import people
+from feedback_db import erasure, people
 from feedback_db.database import Database
 from feedback_db.errors import EmptyTextError, HostileTextError, NameTakenError, NotFoundError
 from feedback_db.records import PersonId, PersonKind, Role
@@ -84,3 +84,13 @@ def test_nobody_is_not_found(db: Database) -> None:
 
 def test_each_role_includes_the_ones_before_it() -> None:
     assert [[role.includes(other) for other in Role] for role in Role] == [[True, False, False], [True, True, False], [True, True, True]]
+
+
+def test_people_are_found_by_their_ids_whatever_became_of_them(db: Database, now: datetime) -> None:
+    with db.write() as tx:
+        for name in ("Ann", "Bob"):
+            people.add_account(tx, PersonId(name), name=name, role=Role.ADMIN, password_hash="x", now=now)
+        people.add_visitor(tx, PersonId("v"), now=now)
+        erasure.erase_person(tx, PersonId("Bob"), now=now)
+    found = {one.id: (one.name, one.erased_at) for one in people.find_people(db.read(), ["Ann", "Bob", "v", "release 3"])}
+    assert found == {"Ann": ("Ann", None), "Bob": ("", now), "v": ("", None)}

@@ -1,5 +1,6 @@
 """The admin page as a browser drives it: through the wall and Gradio's queue, without a model."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -203,6 +204,25 @@ def test_people_are_added_given_roles_and_shut_out_but_not_oneself(
         call(ada, config, "_change_person", event=event)
     assert people.find_person(db.read(), PersonId("ada")).disabled_at is None
     assert people.find_person(db.read(), bob.id).role is Role.ADMIN
+
+
+def test_an_admin_makes_a_link_by_which_somebody_chooses_another_password(
+    db: Database, browse: Browse, ada: TestClient, config: dict[str, Any], sign_in: SignIn
+) -> None:
+    bob = browse("bob", Role.REVIEWER)
+    reset = {"what": "reset-password", "id": "bob"}
+    notice = call(ada, config, "_change_person", event=reset).shown["notice"]
+    found = re.search(r"/password\?token=([\w-]+)<", notice)
+    assert found is not None
+    assert sign_in.find(bob.cookies["errata"], now=NOW) is None
+    person = sign_in.find_by_link(found[1], now=NOW)
+    assert person is not None
+    assert person.id == "bob"
+    assert found[1] not in call(ada, config, "_load").sent
+    call(ada, config, "_change_person", event={"what": "disable", "id": "bob"})
+    assert "Enable it first" in call(ada, config, "_change_person", event=reset).shown["notice"]
+    assert "Found your own" in call(ada, config, "_change_person", event={**reset, "id": "ada"}).shown["notice"]
+    assert 'role="alert"' in call(ada, config, "_change_person", event={**reset, "id": "nobody"}).shown["notice"]
 
 
 def test_an_unknown_run_has_no_report(ada: TestClient, config: dict[str, Any], db: Database) -> None:

@@ -81,6 +81,7 @@ ALLOWED = {
     "/login",
     "/logout",
     "/set-up",
+    "/password",
     "/healthz",
     "/config",
     "/gradio_api/app_id",
@@ -362,6 +363,37 @@ def test_a_message_that_is_refused_says_why_and_stays_in_the_box(
     assert 'role="alert"' in ended.shown["notice"]
     assert ended.shown["msg"] == hostile
     assert db.read().execute("SELECT count(*) FROM conversations").fetchone()[0] == 0
+
+
+HALF = "half an emoji \ud83d"  # what is left of one where a browser cuts a text off
+
+
+def test_a_message_with_half_a_character_is_answered(db: Database, ann: TestClient, config: dict[str, Any]) -> None:
+    ended = say(ann, config, HALF)
+    assert "half an emoji \ufffd" in ended.shown["chat"]
+    conversation, turn = find_only(db)
+    assert (conversation.title, turn.user_message) == ("half an emoji \ufffd",) * 2
+    refused = say(ann, config, HALF + "\u202e", conversation.id)
+    assert "invisible character" in refused.shown["notice"]
+    assert refused.shown["msg"] == "half an emoji \ufffd\u202e"
+
+
+def test_half_a_character_does_no_harm_in_whatever_a_page_is_told(db: Database, ann: TestClient, config: dict[str, Any]) -> None:
+    say(ann, config, "hi")
+    conversation, turn = find_only(db)
+    told = {"turn": turn.id, "reply": HALF, "reason": "wrong", "comment": HALF}
+    assert "A reviewer will look" in call(ann, config, "_correct", [conversation.id], event=told).shown["chat"]
+    stored = db.read().execute("SELECT corrected_reply, comment FROM corrections JOIN ratings ON withdrawn_at IS NULL").fetchone()
+    assert tuple(stored) == ("half an emoji \ufffd",) * 2
+    assert call(ann, config, "_find", [conversation.id, HALF]).is_success
+    assert call(ann, config, "_rename", [conversation.id, ""], event={"id": conversation.id, "title": HALF}).is_success
+    assert call(ann, config, "_load", [HALF, HALF]).shown["msg"] == "half an emoji \ufffd"
+    for function in ("_rate", "_vote", "_retry", "_rewrite", "_erase"):
+        dependency = next(one for one in config["dependencies"] if one["api_name"] == function)
+        given = [conversation.id, ""][: len(dependency["inputs"])]
+        ended = call(ann, config, function, given, event=dict.fromkeys(("id", "turn", "value", "correction", "message"), HALF))
+        assert ended.is_success, function
+    assert find_only(db)[0].id == conversation.id
 
 
 def test_nobody_reaches_a_conversation_of_another(db: Database, browse: Browse, ann: TestClient, config: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
 import re
+from datetime import timedelta
 
 import pytest
 from starlette.applications import Starlette
@@ -8,9 +9,9 @@ from assistant.web.passwords import hash_password
 from assistant.web.sign_in import SignIn
 from assistant.web.sign_in_pages import SignInPages
 from assistant.web.wall import Wall
-from feedback_db import people
+from feedback_db import conversations, people
 from feedback_db.database import Database
-from feedback_db.records import PersonId, Role
+from feedback_db.records import Channel, ConversationId, PersonId, Role
 from tests.assistant.web.conftest import NOW, Clock
 
 HASH = hash_password("correct horse")
@@ -41,10 +42,73 @@ def test_who_signs_in_goes_on_where_he_wanted_to(client: TestClient, sign_in: Si
     assert person.name == ann
 
 
-def test_a_visitor_is_told_that_conversations_without_an_account_do_not_come_along(client: TestClient, sign_in: SignIn) -> None:
-    assert "do not come along" not in client.get("/login").text
+@pytest.fixture
+def held(client: TestClient, sign_in: SignIn, db: Database) -> PersonId:
+    """In this browser a visitor has said something half an hour ago."""
+    session = sign_in.open_visitor(now=NOW)
+    with db.write() as tx:
+        talk, began = ConversationId("c1"), NOW - timedelta(minutes=30)
+        conversations.start_conversation(tx, talk, person_id=session.person.id, channel=Channel.WEB, title=CROSS, now=began)
+    client.cookies.set("errata", session.token, domain="errata.example")
+    return session.person.id
+
+
+def owner(db: Database) -> str:
+    return str(db.read().execute("SELECT person_id FROM conversations").fetchone()[0])
+
+
+def box(page: str) -> str:
+    """Return the box to tick for taking conversations along, "" where there is none."""
+    found = re.search(r'<input name="take"[^>]*>', page)
+    return "" if found is None else found[0]
+
+
+def test_conversations_without_an_account_come_along_if_they_are_wished_for(
+    client: TestClient, db: Database, ann: str, held: PersonId
+) -> None:
+    shown = client.get("/login").text
+    assert CROSS not in shown
+    assert "&lt;script&gt;" in shown
+    client.post("/login", data={"name": ann, "password": "correct horse", "take": "yes"})
+    assert owner(db) == "ann"
+
+
+def test_they_stay_behind_if_they_are_not(client: TestClient, db: Database, ann: str, held: PersonId) -> None:
+    client.post("/login", data={"name": ann, "password": "correct horse"})
+    assert owner(db) == held
+
+
+def test_the_box_is_ticked_only_as_long_as_it_is_most_likely_the_same_person(client: TestClient, clock: Clock, held: PersonId) -> None:
+    assert "checked" in box(client.get("/login").text)
+    clock.move(timedelta(minutes=31))
+    assert "checked" not in box(client.get("/login").text)
+    assert box(client.get("/login").text)
+
+
+def test_a_failure_keeps_what_was_ticked_and_takes_nothing(client: TestClient, db: Database, ann: str, held: PersonId) -> None:
+    for ticked in ({}, {"take": "yes"}):
+        answer = client.post("/login", data={"name": ann, "password": "wrong", **ticked})
+        assert ("checked" in box(answer.text)) is bool(ticked)
+    assert owner(db) == held
+
+
+def test_where_nothing_was_said_nothing_is_offered(client: TestClient, sign_in: SignIn) -> None:
+    assert not box(client.get("/login").text)
     client.cookies.set("errata", sign_in.open_visitor(now=NOW).token, domain="errata.example")
-    assert "do not come along" in client.get("/login").text
+    assert not box(client.get("/login").text)
+
+
+def test_the_first_account_takes_them_along_too(client: TestClient, sign_in: SignIn, db: Database, held: PersonId) -> None:
+    told = {"token": sign_in.find_set_up_token(), "name": "Ada", "password": "correct horse", "take": "yes"}
+    assert box(client.get(f"/set-up?token={told['token']}").text)
+    client.post("/set-up", data=told)
+    assert owner(db) not in {held, ""}
+
+
+def test_another_site_has_nobody_take_anything_along(client: TestClient, db: Database, ann: str, held: PersonId) -> None:
+    told = {"name": ann, "password": "correct horse", "take": "yes"}
+    assert client.post("/login", data=told, headers={"origin": "https://evil.example"}).status_code == 403
+    assert owner(db) == held
 
 
 @pytest.mark.parametrize("then", ["https://evil.example", "//evil.example", "/\\evil.example", "/login", "/config", "javascript:alert(1)"])

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
+from httpx import Response as Answer
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -165,15 +166,21 @@ def test_a_stream_of_one_page_is_none_of_another(browse: Browse) -> None:
     assert client.get("/gradio_api/queue/data?session_hash=s1").status_code == 403
 
 
-def test_a_stream_breaks_off_when_its_session_is_over(browse: Browse, streaming: Streaming, db: Database, clock: Clock) -> None:
-    client = browse(Role.END_USER)
+@pytest.mark.parametrize("how", ["disabled", "reset"])
+def test_a_stream_breaks_off_when_its_session_is_over(
+    browse: Browse, streaming: Streaming, db: Database, sign_in: SignIn, clock: Clock, how: str
+) -> None:
+    client, somebody = browse(Role.END_USER), PersonId(Role.END_USER.value)
 
-    def disable() -> None:
-        with db.write() as tx:
-            people.disable(tx, PersonId(Role.END_USER.value), now=NOW)
+    def end() -> None:
+        if how == "reset":
+            sign_in.reset_password(somebody, actor=somebody, now=NOW)
+        else:
+            with db.write() as tx:
+                people.disable(tx, somebody, now=NOW)
         clock.move(timedelta(seconds=1))
 
-    streaming.before_last = disable
+    streaming.before_last = end
     join_stream(client)
     assert client.get("/gradio_api/queue/data?session_hash=s1").text == "one two "
     assert client.get("/gradio_api/queue/data?session_hash=s1").status_code == 401
@@ -202,7 +209,18 @@ def test_a_body_of_twenty_megabytes_is_refused_announced_or_not(browse: Browse) 
     assert client.post("/gradio_api/queue/join", content=iter([body[:MOST_BODY_BYTES], b"x"])).status_code == 413
 
 
-@pytest.mark.parametrize("body", ["", "[]", "{}", '{"session_hash": 7}', '{"session_hash": ""}', json.dumps({"session_hash": "x" * 65})])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"session_hash": 7}',
+        '{"session_hash": ""}',
+        json.dumps({"session_hash": "x" * 65}),
+        json.dumps({"session_hash": "\ud800"}),
+    ],
+)
 def test_a_body_that_names_no_stream_is_refused_with_a_sentence(browse: Browse, body: str) -> None:
     answer = browse(Role.END_USER).post("/gradio_api/queue/join", content=body)
     assert answer.status_code == 400
@@ -234,10 +252,7 @@ def test_sixty_events_at_once_are_too_many_and_wait_a_moment(browse: Browse, clo
 
 def test_one_address_cannot_fill_the_memory_with_visitors(browse: Browse) -> None:
     client = browse()
-    answers = []
-    for _ in range(61):
-        client.cookies.clear()
-        answers.append(client.get("/"))
+    answers = crowd(client, {})
     assert [answer.status_code for answer in answers].count(200) == 60
     assert int(answers[-1].headers["retry-after"]) == 600
 
@@ -253,6 +268,52 @@ def test_every_answer_carries_the_headers_and_invites_no_other_site(browse: Brow
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+LOOK = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+REFUSALS: dict[str, tuple[int, str, Callable[[Browse, dict[str, str]], Answer]]] = {
+    "too low a role": (403, 'href="/login?next=/review/"', lambda browse, told: browse(Role.END_USER).get("/review/", headers=told)),
+    "another site": (403, 'href="/"', lambda browse, told: browse().post("/login", headers={**OTHER_SITE, **told})),
+    "no such address": (404, 'href="/"', lambda browse, told: browse().get("/%3Cb%3Esecret", headers=told)),
+    "too long": (413, 'href="/"', lambda browse, told: browse().post("/login", content=b"x" * (MOST_BODY_BYTES + 1), headers=told)),
+    "another name": (421, "ERRATA_PUBLIC_HOSTS", lambda browse, told: browse(hosts=frozenset({"localhost"})).get("/", headers=told)),
+    "a crowd": (429, "Try again in 10 minutes", lambda browse, told: crowd(browse(), told)[-1]),
+}
+
+
+def crowd(client: TestClient, headers: dict[str, str]) -> list[Answer]:
+    """Return what 61 new visitors of one address are answered."""
+    answers = []
+    for _ in range(61):
+        client.cookies.clear()
+        answers.append(client.get("/", headers=headers))
+    return answers
+
+
+@pytest.mark.parametrize("why", REFUSALS)
+def test_somebody_who_is_refused_sees_a_page_that_leads_on(browse: Browse, why: str) -> None:
+    status, told, refuse = REFUSALS[why]
+    answer = refuse(browse, LOOK)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert told in answer.text
+    assert "<b>" not in answer.text
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert ("retry-after" in answer.headers) is (status == 429)
+
+
+@pytest.mark.parametrize("why", REFUSALS)
+def test_a_program_that_is_refused_gets_json(browse: Browse, why: str) -> None:
+    status, _, refuse = REFUSALS[why]
+    answer = refuse(browse, {"accept": "*/*"})
+    assert (answer.status_code, list(answer.json())) == (status, ["detail"])
+    assert ("retry-after" in answer.headers) is (status == 429)
+
+
+def test_a_refusal_shows_a_name_as_text(browse: Browse, db: Database) -> None:
+    client = browse(Role.END_USER)
+    with db.write() as tx:
+        tx.execute("UPDATE people SET name = '<b>Eve'")
+    assert "&lt;b&gt;Eve" in client.get("/admin/", headers=LOOK).text
 
 
 def test_a_websocket_is_refused(browse: Browse) -> None:
