@@ -86,13 +86,15 @@ def set_password_hash(tx: Transaction, person_id: PersonId, password_hash: str) 
 
 
 def disable(tx: Transaction, person_id: PersonId, *, now: datetime) -> None:
-    """Shut an account out from now on; doing so again changes nothing.
+    """Shut an account out from now on: its sessions are over, even if it is let in again; doing so twice changes nothing.
 
     Raises:
         NotFoundError: there is no such account.
     """
     sql = "UPDATE people SET disabled_at = coalesce(disabled_at, :value) WHERE id = :id AND kind = 'account'"
     _update_account(tx, person_id, sql, store_time(now))
+    ended = "UPDATE sessions SET ended_at = :now WHERE person_id = :id AND ended_at IS NULL"
+    tx.execute(ended, {"id": person_id, "now": store_time(now)})
 
 
 def enable(tx: Transaction, person_id: PersonId) -> None:

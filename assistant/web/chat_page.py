@@ -32,6 +32,7 @@ from feedback_db.errors import FeedbackError, NotFoundError
 from feedback_db.records import ConversationId, Person, Role
 
 _PAUSE_S = 0.07  # between two looks at a reply on its way: some fourteen a second
+_PAUSE_EACH_S = 0.01  # for each reply that is drawn on any page: drawing one takes some 5 ms, and a crowd's must leave the replies time
 _HERE = Path(__file__).parent
 _SHOWN_AT_ONCE = 50  # turns; a page with more of them becomes slow, so more are shown only to whoever asks
 _MOST_DIGITS = 6  # of a number of turns that a browser tells
@@ -61,6 +62,7 @@ class ChatPage:
         self._db, self._live, self._answering = db, live, answering
         self._title, self._examples, self._mounts = title, tuple(examples), tuple(mounts)
         self._feedback, self._screens = Feedback(db, live), Screens()
+        self._drawn_count = 0  # replies that are being drawn
         self._own = OwnConversations(db, audit, answering, clock)
 
     def build(self) -> gr.Blocks:
@@ -217,14 +219,26 @@ class ChatPage:
 
     async def _follow(self, person: Person, conversation_id: ConversationId, found: UnderWay, stay: Stay) -> _Drawing:
         """Show a reply while it is written; if the browser goes or shows something else, the reply goes on."""
-        told = ""
-        while not found.is_ended and not stay.is_over:
-            await stay.pause(_PAUSE_S)
-            if found.text != told and not found.is_ended:
-                told = found.text
-                yield {self._pending: chat_view.render_pending(found.message, told)}
+        async with aclosing(self._follow_text(found, stay)) as told:
+            async for text in told:
+                yield {self._pending: chat_view.render_pending(found.message, text)}
         if not stay.is_over:
             yield await to_thread.run_sync(self._show_end, person, conversation_id, found)
+
+    async def _follow_text(self, found: UnderWay, stay: Stay) -> AsyncGenerator[str, None]:
+        """Tell what there is of a reply whenever there is more of it, as often as all that are drawn allow."""
+        told = ""
+        while not found.text and not found.is_ended and not stay.is_over:
+            await stay.pause(_PAUSE_S)
+        self._drawn_count += 1
+        try:
+            while not found.is_ended and not stay.is_over:
+                if found.text != told:
+                    told = found.text
+                    yield told
+                await stay.pause(max(_PAUSE_S, _PAUSE_EACH_S * self._drawn_count))
+        finally:
+            self._drawn_count -= 1
 
     def _show_end(self, person: Person, conversation_id: ConversationId, found: UnderWay) -> _Shown:
         """Return what an answer that has ended changes on the page; what is being searched for meanwhile stays."""

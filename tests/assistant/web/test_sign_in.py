@@ -75,6 +75,15 @@ def test_a_disabled_account_cannot_sign_in_and_is_out_at_once(sign_in: SignIn, d
         enter(sign_in)
 
 
+def test_a_session_from_before_an_account_was_disabled_stays_over_when_it_is_enabled(sign_in: SignIn, db: Database) -> None:
+    session = enter(sign_in)
+    with db.write() as tx:
+        people.disable(tx, PersonId("ann"), now=NOW)
+        people.enable(tx, PersonId("ann"))
+    assert sign_in.find(session.token, now=NOW) is None
+    assert enter(sign_in).person.id == "ann"
+
+
 def test_after_five_failures_even_the_right_password_waits(sign_in: SignIn) -> None:
     fail(sign_in, 5)
     with pytest.raises(TooManyAttemptsError, match="15 minutes"):
