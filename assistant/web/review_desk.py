@@ -167,7 +167,8 @@ class ReviewDesk:
         """Undo the last decision with all that came with it.
 
         Raises:
-            NothingToUndoError, ReviewFinalError: there is none of the last minute, or others have gone on from it.
+            NothingToUndoError: there is none of the last minute.
+            OvertakenError, ReviewFinalError: a colleague has decided on the same since, or others have gone on from it.
         """
         with self._db.write() as tx:
             undone = decisions.undo_last(tx, reviewer=person.id, now=now)

@@ -457,7 +457,7 @@ def test_an_example_added_by_hand_waits_for_somebody_else(db: Database, browse: 
     decide(dora, config, "_approve_item", shown)
     (approved,) = examples.list_approved(db.read())
     assert (approved.user_message, approved.final_reply, approved.consent) == ("Where are you?", "In Leeds.", True)
-    assert "somebody has decided" in undo(bob, config)["notice"]
+    assert "a colleague has decided on the same since" in undo(bob, config)["notice"]
 
 
 def test_what_was_decided_is_read_in_full(db: Database, bob: TestClient, config: dict[str, Any]) -> None:
