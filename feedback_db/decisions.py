@@ -9,13 +9,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
-from feedback_db import conversations, corrections, examples, golden, review_queue
+from feedback_db import conversations, corrections, examples, golden, review_queue, unwatched
 from feedback_db.corrections import WITHDRAWAL_TIME
 from feedback_db.database import Reader, Transaction, read_time, store_time
 from feedback_db.errors import NotFoundError, NothingToUndoError, OvertakenError
 from feedback_db.records import ConversationId, CorrectionId, PersonId, ReviewId
 from feedback_db.review_queue import DismissalId, QuestionKey
 from feedback_db.training_records import ExampleId, GoldenId, VariantId
+from feedback_db.unwatched import UnwatchedId
 
 DecisionId = NewType("DecisionId", int)
 
@@ -42,6 +43,7 @@ class PartKind(StrEnum):
     EXAMPLE_RETIRED = "example retired"
     GOLDEN_RETIRED = "golden retired"
     GOLDEN_ADDED = "golden added"
+    QUESTION_UNWATCHED = "question unwatched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,8 @@ def _undo_part(tx: Transaction, part: Part, reviewer: PersonId, now: datetime) -
             golden.put_back(tx, GoldenId(int(part.subject)))
         case PartKind.GOLDEN_ADDED:
             golden.remove_golden(tx, GoldenId(int(part.subject)))
+        case PartKind.QUESTION_UNWATCHED:
+            unwatched.watch_again(tx, UnwatchedId(int(part.subject)))
 
 
 def _to_decision(row: sqlite3.Row) -> ReviewerDecision:

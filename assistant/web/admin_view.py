@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assistant.engine.live import Status
-from assistant.plain_text import tell_time
+from assistant.plain_text import tell_count, tell_time
 from assistant.web.chat_view import templates
 from feedback_db.audit import AuditRow
 from feedback_db.records import Person, PersonId
@@ -148,6 +148,7 @@ def render_report(run: Run, stored: StoredReport | None) -> str:
         recipe=json.loads(run.recipe),
         verdict=None if stored is None else _VERDICTS[stored.verdict.kind],
         reasons=() if stored is None else stored.verdict.reasons,
+        unwatched="" if report is None or not report.unwatched_count else tell_count(report.unwatched_count, "guard question"),
         shares=() if report is None else _list_shares(report),
         outcomes=() if report is None else _list_outcomes(report),
         changed=() if report is None else [one for one in report.of(Suite.UNTOUCHED) if one.before != one.after],

@@ -24,7 +24,7 @@ from feedback_db.errors import FeedbackError, ItemChangedError, NotFoundError
 from feedback_db.records import Person, Role
 from feedback_db.review_queue import QuestionKey
 from feedback_db.text_checks import list_links
-from feedback_db.training_records import Related
+from feedback_db.training_records import Related, Watched
 
 _TICK_S = 5
 _FOR_A_MINUTE = "Undo for a minute."
@@ -267,7 +267,9 @@ class ReviewPage:
             self._on.chosen: chosen_id or "",
             self._on.reply: reply,
             self._on.difference: review_view.render_difference(opened.turn.reply, reply),
-            self._on.related: review_view.render_related(related, self._aids.list_wordings(opened.turn.user_message) if is_first else []),
+            self._on.related: review_view.render_related(
+                related, self._list_watched(opened, reply), self._aids.list_wordings(opened.turn.user_message) if is_first else []
+            ),
             self._on.wordings: gr.update(value="", visible=opened.chosen is not None),
             self._on.approve: gr.update(value="Approve (A)" if opened.chosen is not None else "Send for review (A)"),
         }
@@ -309,6 +311,11 @@ class ReviewPage:
         if opened.chosen is None:
             return []
         return self._aids.list_related(opened.turn.user_message, opened.turn.reply, reply)
+
+    def _list_watched(self, opened: Opened, reply: str) -> Sequence[Watched]:
+        if opened.chosen is None:
+            return []
+        return self._aids.list_watched(opened.turn.user_message, opened.turn.reply, reply)
 
     def _render_badges(self, opened: Opened, reply: str, related: Sequence[Related], wordings: str) -> str:
         reader = self._db.read()

@@ -12,11 +12,11 @@ from random import Random
 import psutil
 import pytest
 
-from feedback_db import conversations, erasure, examples, golden, people, releases, requests, runs, snapshots
+from feedback_db import conversations, erasure, examples, golden, people, releases, requests, runs, snapshots, unwatched
 from feedback_db.database import Database
 from feedback_db.errors import NotFoundError, NothingToRollBackError
 from feedback_db.recipe import Recipe, read_recipe
-from feedback_db.records import Channel, ConversationId, PersonId, Role, TurnId
+from feedback_db.records import Channel, ConversationId, CorrectionId, PersonId, Role, TurnId
 from feedback_db.reports import VerdictKind
 from feedback_db.training_records import ExampleId, RequestId, RequestKind, RunState
 from tests.auditing import open_audit
@@ -308,6 +308,14 @@ def test_a_dry_run_tells_what_would_be_trained_and_trains_nothing(db: Database, 
     start().tick(NOW)
     assert "A run would start. It would train 2 of the approved examples in 12 rows" in str(outcome(db, asked))
     assert runs.list_runs(db.read()) == []
+
+
+def test_a_run_knows_how_many_questions_are_no_longer_watched(db: Database, start: Callable[..., Supervisor]) -> None:
+    approve_all(db)
+    with db.write() as tx:
+        unwatched.stop_watching(tx, "a key", correction_id=CorrectionId("k0"), person_id=BOB, now=NOW)
+    train(db, start())
+    assert RunDirectory(db.path.parent / "runs" / last_run(db).id).read_spec().unwatched_count == 1
 
 
 def test_a_run_follows_the_recipe_that_it_was_asked_with_and_another_request_gets_its_own(
