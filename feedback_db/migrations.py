@@ -757,10 +757,11 @@ def m015_decisions(db: sqlite_utils.Database) -> None:
 
 
 @MIGRATIONS()
-def m017_unwatched_questions(db: sqlite_utils.Database) -> None:
-    """Questions of the guard set that reviewers no longer have watched, and for which correction's sake."""
+def m017_unwatched_questions_and_forecasts(db: sqlite_utils.Database) -> None:
+    """Questions of the guard set that reviewers no longer have watched, and for which correction's sake; what a dry run has foreseen."""
     _run(
         db,
+        "ALTER TABLE requests ADD COLUMN forecast TEXT CHECK (forecast IS NULL OR (json_valid(forecast) AND kind = 'dry_run'))",
         """
         CREATE TABLE unwatched_questions (
             id            INTEGER PRIMARY KEY,

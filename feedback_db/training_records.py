@@ -233,7 +233,10 @@ class Swap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What somebody asks of the supervisor, and the sentence that says what became of it; `recipe` (JSON) None is the default."""
+    """What somebody asks of the supervisor, and the sentence that says what became of it; `recipe` (JSON) None is the default.
+
+    `forecast` (JSON, see `forecast`) is what a dry run has foreseen, None where no run would start.
+    """
 
     id: RequestId
     kind: RequestKind
@@ -243,6 +246,7 @@ class Request:
     created_at: datetime
     handled_at: datetime | None
     outcome: str | None
+    forecast: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,7 +111,7 @@ class ReviewPage:
     def _look_at(self, person: Person, state: str, search: str, event: gr.EventData) -> _Shown:  # noqa: ARG002  the role is what matters
         name, one = _read_list(state), read_text(event, "id")
         if name is ListName.WAITING:
-            return {}
+            return {self._on.notice: ""}
         try:
             found = review_lists.render_one(self._db.read(), name, one)
         except FeedbackError as refused:
