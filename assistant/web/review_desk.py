@@ -1,7 +1,8 @@
 """What reviewers decide: each decision is one transaction, and one unit that can be undone with all that came with it. Knows no Gradio."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -43,12 +44,16 @@ class ReviewAids(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """An item of the queue as a reviewer has it before him; `chosen` is the proposal that he looks at, None where it was only disliked."""
+    """An item of the queue as a reviewer has it before him; `chosen` is the proposal that he looks at, None where it was only disliked.
+
+    What most people propose comes first; `support` says of each proposed reply how many do.
+    """
 
     item: QueueItem
     context: list[Turn]
     reports: list[OpenReport]
     proposals: list[Correction]
+    support: Mapping[str, int]
     chosen: Correction | None
 
     @property
@@ -85,11 +90,13 @@ class ReviewDesk:
         reports = review_queue.list_reports(reader, key)
         others = [one for one in reports if one.person_id != person.id]
         proposals = [corrections.find_correction(reader, one.correction_id) for one in others if one.correction_id is not None]
-        distinct = list({one.corrected_reply: one for one in reversed(proposals)}.values())[::-1]
+        support = Counter(one.corrected_reply for one in proposals)
+        oldest = {one.corrected_reply: one for one in reversed(proposals)}
+        distinct = [oldest[reply] for reply, _ in support.most_common()]
         picked = next((one for one in proposals if one.id == chosen), distinct[0] if distinct else None)
         turn_id = picked.turn_id if picked is not None else others[0].turn_id
         context = conversations.list_context(reader, turn_id)
-        return Opened(item=item, context=context, reports=others, proposals=distinct, chosen=picked)
+        return Opened(item=item, context=context, reports=others, proposals=distinct, support=support, chosen=picked)
 
     def find_shown(self, person: Person, key: str, chosen: str, *, now: datetime) -> Opened:
         """Return an item exactly as a reviewer has it on his screen, to decide on it.

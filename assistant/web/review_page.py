@@ -68,7 +68,7 @@ class ReviewPage:
         here = [self._on.state, self._on.search]
         page.load(self._load, None, **quiet)
         timer.tick(self._look_again, [self._on.state, self._on.key, self._on.drawn], **quiet)
-        self._on.state.input(self._list, here, **quiet)
+        self._on.state.input(self._list, here, trigger_mode="always_last", **quiet)
         self._on.search.input(self._list, here, trigger_mode="always_last", **quiet)
         self._on.news.click(self._draw_queue, self._on.key, **quiet)
         self._on.queue.open(self._open_named, None, trigger_mode="always_last", **quiet)
@@ -189,7 +189,7 @@ class ReviewPage:
             shown = self._show_item(person, undone.question_key)
         except FeedbackError:  # it does not wait for this reviewer: he proposed it himself, or somebody else has it
             shown = self._show_next(person)
-        return shown | {self._on.state: ListName.WAITING.value, self._on.notice: chat_view.render_hint("Undone.")}
+        return shown | {self._on.notice: chat_view.render_hint("Undone.")}
 
     @requires(Role.REVIEWER)
     def _retire(self, person: Person, state: str, search: str, event: gr.EventData) -> _Shown:
@@ -244,6 +244,7 @@ class ReviewPage:
         now = self.clock()
         opened = None if key is None else self._desk.open_item(person, key, chosen=chosen, now=now)
         shown: _Shown = self._show_queue(person, key or "") | {
+            self._on.state: ListName.WAITING.value,
             self._on.search: gr.update(visible=False, value=""),
             self._on.adding: gr.update(visible=False),
             self._on.decide: gr.update(visible=opened is not None),
@@ -261,7 +262,13 @@ class ReviewPage:
         chosen_id = None if opened.chosen is None else opened.chosen.id
         return shown | {
             self._on.item: review_view.render_item(
-                opened.item, opened.context, opened.reports, opened.proposals, chosen=chosen_id, opened_at=now
+                opened.item,
+                opened.context,
+                opened.reports,
+                opened.proposals,
+                support=opened.support,
+                chosen=chosen_id,
+                opened_at=now,
             ),
             self._on.badges: self._render_badges(opened, reply, related, ""),
             self._on.chosen: chosen_id or "",
@@ -291,6 +298,7 @@ class ReviewPage:
             review_queue.release_claims(tx, reviewer=person.id)
         question, reply, button = _ADDITIONS.get(name, ("", "", ""))
         return {
+            self._on.state: name.value,
             self._on.search: gr.update(visible=name in _ADDITIONS),
             self._on.news: gr.update(visible=False),
             self._on.queue: review_lists.render_named(self._db.read(), name, search if name in _ADDITIONS else ""),

@@ -98,6 +98,7 @@ def render_item(
     reports: Sequence[OpenReport],
     proposals: Sequence[Correction],
     *,
+    support: Mapping[str, int],
     chosen: CorrectionId | None,
     opened_at: datetime,
 ) -> str:
@@ -108,7 +109,10 @@ def render_item(
         opened_at=int(opened_at.timestamp()),
         context=[{"message": turn.user_message, "html": render_markdown(turn.reply), "version": turn.version} for turn in context],
         comments=[comment for comment in comments if comment],
-        proposals=[{"id": one.id, "text": one.corrected_reply, "is_chosen": one.id == chosen} for one in proposals],
+        proposals=[
+            {"id": one.id, "text": one.corrected_reply, "is_chosen": one.id == chosen, "support": support[one.corrected_reply]}
+            for one in proposals
+        ],
     )
 
 

@@ -60,8 +60,8 @@ def tell_dry_run(rows: Mapping[str, Sequence[Row]], too_long: Sequence[ExampleId
     count = {name: len(planned) for name, planned in rows.items()}
     learned = len({row.example_id for row in rows["train"]})
     told = (
-        f"A run would start. It would train {learned} of the approved examples in {count['train']} rows beside {count['replay']} replayed "
-        f"ones, stop by {count['stop']}, and ask {count['test']} test, {count['golden']} golden and {count['guard']} guard questions."
+        f"A run would start. It would train {learned} of the approved examples in {count['train']} rows, "
+        f"stop by {count['stop']}, and ask {count['test']} test, {count['golden']} golden and {count['guard']} guard questions."
     )
     return f"{told} Too long for the base's context and left out: {', '.join(too_long)}." if too_long else told
 

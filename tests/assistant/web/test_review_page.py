@@ -264,6 +264,15 @@ def test_a_dislike_is_not_sent_where_a_correction_has_come_meanwhile(db: Databas
     assert state_of(db, "cleo") is CorrectionState.PENDING
 
 
+def test_what_most_people_propose_comes_first_with_their_number(db: Database, bob: TestClient, config: dict[str, Any]) -> None:
+    for name, corrected in (("ann", "44"), ("cleo", "45"), ("eve", "45")):
+        ask(db, name, "how long", corrected=corrected)
+    shown = load(bob, config).shown
+    assert (shown["chosen"], shown["reply"]) == ("cleo", "45")
+    assert "(2 people)" in shown["item"]
+    assert shown["item"].index("45") < shown["item"].index("44")
+
+
 def test_a_rejection_says_why(db: Database, bob: TestClient, config: dict[str, Any]) -> None:
     ask(db, "ann", "how long", corrected="It is 5 years.")
     after = decide(bob, config, "_reject_item", load(bob, config).shown, note="Not so.").shown
