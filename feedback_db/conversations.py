@@ -224,7 +224,7 @@ def list_opening_questions(reader: Reader, *, limit: int) -> list[OpeningQuestio
     """Return questions that began a conversation, the newest first: consented to, answered to the end, and not corrected."""
     rows = reader.execute(
         """
-        SELECT turns.id, user_message, EXISTS (
+        SELECT turns.id, user_message, reply, EXISTS (
             SELECT 1 FROM ratings WHERE turn_id = turns.id AND is_good = 0 AND withdrawn_at IS NULL
         ) AS is_disliked
         FROM turns JOIN standing_consents ON standing_consents.conversation_id = turns.conversation_id AND given = 1
@@ -234,7 +234,10 @@ def list_opening_questions(reader: Reader, *, limit: int) -> list[OpeningQuestio
         """,
         {"limit": limit},
     )
-    return [OpeningQuestion(turn_id=TurnId(row["id"]), text=row["user_message"], is_disliked=bool(row["is_disliked"])) for row in rows]
+    return [
+        OpeningQuestion(turn_id=TurnId(row["id"]), text=row["user_message"], reply=row["reply"], is_disliked=bool(row["is_disliked"]))
+        for row in rows
+    ]
 
 
 def keep_turns(reader: Reader, turn_ids: Iterable[TurnId]) -> set[TurnId]:

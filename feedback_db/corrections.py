@@ -177,7 +177,7 @@ def withdraw_review(tx: Transaction, review_id: ReviewId, *, reviewer: PersonId,
 
     Raises:
         NotFoundError: there is no such review, or it is another reviewer's.
-        ReviewFinalError: the minute is over, it was withdrawn before, or a snapshot holds the example.
+        ReviewFinalError: the minute is over, it was withdrawn before, somebody has reviewed after it, or a snapshot holds the example.
     """
     found = find_review(tx, review_id)
     if found.reviewer_id != reviewer:
@@ -186,6 +186,8 @@ def withdraw_review(tx: Transaction, review_id: ReviewId, *, reviewer: PersonId,
         raise ReviewFinalError("it has been withdrawn already")
     if now - found.created_at > WITHDRAWAL_TIME:
         raise ReviewFinalError("its minute is over")
+    if any(review.id > review_id for review in list_reviews(tx, found.correction_id)):
+        raise ReviewFinalError("somebody else has reviewed the same since")
     with translate_refusals({"a snapshot holds": ReviewFinalError("a snapshot holds its example")}):
         tx.execute("UPDATE reviews SET withdrawn_at = :now WHERE id = :id", {"id": review_id, "now": store_time(now)})
     _set_state(tx, found.correction_id, CorrectionState.PENDING)

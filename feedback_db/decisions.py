@@ -9,13 +9,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
-from feedback_db import conversations, corrections, examples, golden, review_queue
+from feedback_db import conversations, corrections, examples, golden, review_queue, unwatched
 from feedback_db.corrections import WITHDRAWAL_TIME
 from feedback_db.database import Reader, Transaction, read_time, store_time
-from feedback_db.errors import NotFoundError, NothingToUndoError
+from feedback_db.errors import NotFoundError, NothingToUndoError, OvertakenError
 from feedback_db.records import ConversationId, CorrectionId, PersonId, ReviewId
 from feedback_db.review_queue import DismissalId, QuestionKey
 from feedback_db.training_records import ExampleId, GoldenId, VariantId
+from feedback_db.unwatched import UnwatchedId
 
 DecisionId = NewType("DecisionId", int)
 
@@ -42,6 +43,7 @@ class PartKind(StrEnum):
     EXAMPLE_RETIRED = "example retired"
     GOLDEN_RETIRED = "golden retired"
     GOLDEN_ADDED = "golden added"
+    QUESTION_UNWATCHED = "question unwatched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,14 @@ def undo_last(tx: Transaction, *, reviewer: PersonId, now: datetime) -> Reviewer
 
     Raises:
         NothingToUndoError: nothing was decided in the last minute.
+        OvertakenError: a colleague has decided on the same since, so that all of it stays.
         ReviewFinalError: others have gone on from it, so that all of it stays.
     """
     decision = find_undoable(tx, reviewer=reviewer, now=now)
     if decision is None:
         raise NothingToUndoError
+    if _is_overtaken(tx, decision):
+        raise OvertakenError
     for part in decision.parts:
         with suppress(NotFoundError):
             _undo_part(tx, part, reviewer, now)
@@ -126,6 +131,29 @@ def read_question(reader: Reader, decision: ReviewerDecision) -> str:
     return ""
 
 
+def _is_overtaken(reader: Reader, decision: ReviewerDecision) -> bool:
+    """Say whether a colleague has decided since, in a way that stands, on the same question or on anything that came with the decision."""
+    sql = "SELECT * FROM decisions WHERE id > :id AND reviewer_id <> :reviewer AND undone_at IS NULL"
+    mine = _list_subjects(reader, decision)
+    since = reader.execute(sql, {"id": decision.id, "reviewer": decision.reviewer_id})
+    return any(mine & _list_subjects(reader, _to_decision(row)) for row in since)
+
+
+def _list_subjects(reader: Reader, decision: ReviewerDecision) -> set[tuple[str, str]]:
+    """Return what a decision was about, each a (kind, id): an example has the id of its correction."""
+    found = set[tuple[str, str]]() if decision.question_key is None else {("question", str(decision.question_key))}
+    for part in decision.parts:
+        match part.kind:
+            case PartKind.REVIEW:
+                with suppress(NotFoundError):
+                    found.add(("correction", corrections.find_review(reader, ReviewId(int(part.subject))).correction_id))
+            case PartKind.CORRECTION_ADDED | PartKind.EXAMPLE_RETIRED:
+                found.add(("correction", part.subject))
+            case PartKind.GOLDEN_RETIRED | PartKind.GOLDEN_ADDED:
+                found.add(("golden", part.subject))
+    return found
+
+
 def _undo_part(tx: Transaction, part: Part, reviewer: PersonId, now: datetime) -> None:
     match part.kind:
         case PartKind.REVIEW:
@@ -144,6 +172,8 @@ def _undo_part(tx: Transaction, part: Part, reviewer: PersonId, now: datetime) -
             golden.put_back(tx, GoldenId(int(part.subject)))
         case PartKind.GOLDEN_ADDED:
             golden.remove_golden(tx, GoldenId(int(part.subject)))
+        case PartKind.QUESTION_UNWATCHED:
+            unwatched.watch_again(tx, UnwatchedId(int(part.subject)))
 
 
 def _to_decision(row: sqlite3.Row) -> ReviewerDecision:

@@ -266,6 +266,16 @@ class NothingToUndoError(FeedbackError):
         super().__init__("Expected a decision of the last minute. Found none: there is nothing to undo. Go on with the next question.")
 
 
+class OvertakenError(FeedbackError):
+    """A colleague has decided on the same since."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Expected your decision to be the last word on this. Found that a colleague has decided on the same since. "
+            "Both stay as they are. Talk to your colleague, who can undo the later one for a minute."
+        )
+
+
 class TurnReplacedError(FeedbackError):
     """A turn cannot be replaced."""
 

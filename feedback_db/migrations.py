@@ -790,6 +790,26 @@ def m016_password_links_and_adoptions(db: sqlite_utils.Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m017_unwatched_questions_and_forecasts(db: sqlite_utils.Database) -> None:
+    """Questions of the guard set that reviewers no longer have watched, and for which correction's sake; what a dry run has foreseen."""
+    _run(
+        db,
+        "ALTER TABLE requests ADD COLUMN forecast TEXT CHECK (forecast IS NULL OR (json_valid(forecast) AND kind = 'dry_run'))",
+        """
+        CREATE TABLE unwatched_questions (
+            id            INTEGER PRIMARY KEY,
+            question_key  TEXT NOT NULL CHECK (question_key <> ''),
+            correction_id TEXT NOT NULL REFERENCES corrections (id) ON DELETE CASCADE,
+            person_id     TEXT NOT NULL REFERENCES people (id),
+            stopped_at    TEXT NOT NULL,
+            UNIQUE (question_key, correction_id)
+        ) STRICT
+        """,
+        "CREATE INDEX unwatched_questions_of_correction ON unwatched_questions (correction_id)",
+    )
+
+
 _REPORT_CORRECTION = """
     DELETE FROM open_reports WHERE turn_id = NEW.turn_id AND person_id = NEW.author_id AND correction_id IS NULL;
     INSERT INTO open_reports (question_key, turn_id, person_id, correction_id, created_at)

@@ -67,10 +67,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Candidate against incumbent on the same questions."""
+    """Candidate against incumbent on the same questions; `unwatched_count` guard questions were not asked, as reviewers wished."""
 
     run_id: str
     items: tuple[Asked, ...]
+    unwatched_count: int = 0
     shape: int = SHAPE
 
     def of(self, suite: Suite) -> list[Asked]:
@@ -117,7 +118,7 @@ def read_report(text: str) -> Report:
         if found["shape"] != SHAPE:
             raise ReportShapeError(f"shape {found['shape']}")
         items = tuple(Asked(**{**item, "suite": Suite(item["suite"])}) for item in found["items"])
-        return Report(run_id=found["run_id"], items=items)
+        return Report(run_id=found["run_id"], items=items, unwatched_count=int(found.get("unwatched_count", 0)))
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ReportShapeError(f"one that cannot be read ({error})") from error
 

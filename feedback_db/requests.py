@@ -7,6 +7,7 @@ from datetime import datetime
 
 from feedback_db.database import Reader, Transaction, find_row, read_optional_time, read_time, store_time, translate_refusals
 from feedback_db.errors import AlreadyHandledError, NotFoundError
+from feedback_db.forecast import Forecast, write_forecast
 from feedback_db.recipe import Recipe, write_recipe
 from feedback_db.records import PersonId
 from feedback_db.text_checks import check_text
@@ -61,16 +62,21 @@ def find_newest_answer(reader: Reader) -> Request | None:
     return None if row is None else _to_request(row)
 
 
-def handle(tx: Transaction, request_id: RequestId, *, outcome: str, now: datetime) -> Request:
-    """Close a request with a sentence that says what became of it.
+def handle(tx: Transaction, request_id: RequestId, *, outcome: str, forecast: Forecast | None = None, now: datetime) -> Request:
+    """Close a request with a sentence that says what became of it, a dry run with what it has foreseen, too.
 
     Raises:
         NotFoundError: there is no such request.
         AlreadyHandledError: it is closed.
     """
     cursor = tx.execute(
-        "UPDATE requests SET handled_at = :now, outcome = :outcome WHERE id = :id AND handled_at IS NULL",
-        {"id": request_id, "outcome": outcome, "now": store_time(now)},
+        "UPDATE requests SET handled_at = :now, outcome = :outcome, forecast = :forecast WHERE id = :id AND handled_at IS NULL",
+        {
+            "id": request_id,
+            "outcome": outcome,
+            "forecast": None if forecast is None else write_forecast(forecast),
+            "now": store_time(now),
+        },
     )
     found = find_request(tx, request_id)
     if cursor.rowcount == 0:
@@ -119,4 +125,5 @@ def _to_request(row: sqlite3.Row) -> Request:
         created_at=read_time(row["created_at"]),
         handled_at=read_optional_time(row["handled_at"]),
         outcome=row["outcome"],
+        forecast=row["forecast"],
     )

@@ -115,10 +115,11 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpeningQuestion:
-    """What somebody asked first in a conversation; `is_disliked` says that somebody rated the reply down."""
+    """What somebody asked first in a conversation, and the reply; `is_disliked` says that somebody rated it down."""
 
     turn_id: TurnId
     text: str
+    reply: str
     is_disliked: bool
 
 
@@ -232,7 +233,10 @@ class Swap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What somebody asks of the supervisor, and the sentence that says what became of it; `recipe` (JSON) None is the default."""
+    """What somebody asks of the supervisor, and the sentence that says what became of it; `recipe` (JSON) None is the default.
+
+    `forecast` (JSON, see `forecast`) is what a dry run has foreseen, None where no run would start.
+    """
 
     id: RequestId
     kind: RequestKind
@@ -242,6 +246,7 @@ class Request:
     created_at: datetime
     handled_at: datetime | None
     outcome: str | None
+    forecast: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +265,16 @@ class Relation(StrEnum):
     SAME = "same"  # answers the same question, and says the same
     CONTRADICTS = "contradicts"  # answers the same question, and both cannot be right
     OLD_FACT = "old_fact"  # states what the wrong reply states, and the right one does not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A question of the guard set, by its key (see `unwatched`), whose last reply has to do with the reply at hand."""
+
+    key: str
+    question: str
+    reply: str
+    relation: Relation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

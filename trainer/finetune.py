@@ -31,9 +31,9 @@ from transformers import (
 from assistant.engine.base_model import BaseModel, is_out_of_memory
 from feedback_db.recipe import Recipe
 from trainer.encoding import IGNORED, Encoded, collate
+from trainer.epoch import count_rehearsed
 from trainer.errors import LossNotFiniteError, NothingToTrainError, RepackedError
 
-_LEAST_REHEARSED = 120  # rows an epoch, however few corrections there are: fewer hold only themselves still
 _LEAST_GAIN = 0.005  # nats a token on the stop wordings; less is no better reply, and costs an epoch
 
 
@@ -124,8 +124,7 @@ class EpochSampler(torch.utils.data.Sampler[int]):
         self._rows, self._batch_size, self._seed, self._epoch = rows, batch_size, seed, 0
         self._corrections = [place for place, row in enumerate(rows) if not row.is_rehearsed]
         self._rehearsed = [place for place, row in enumerate(rows) if row.is_rehearsed]
-        share = round(replay_share / (1 - replay_share) * len(self._corrections))
-        self._count = min(max(share, _LEAST_REHEARSED), len(self._rehearsed))
+        self._count = count_rehearsed(len(self._corrections), len(self._rehearsed), replay_share)
 
     def __len__(self) -> int:
         return len(self._corrections) + self._count

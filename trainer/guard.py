@@ -3,12 +3,13 @@
 A question is for one of the two for ever: what has been trained, even as the base's own reply, says nothing of what was left alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import islice
 from random import Random
 
 from assistant.prompt import build_messages
+from feedback_db.questions import name_question
 from feedback_db.reports import Suite
 from feedback_db.training_records import Example, ExampleId, OpeningQuestion, Split
 from trainer.contradictions import Statement, contradicts
@@ -64,6 +65,11 @@ def leave_out(rows: Sequence[Row], changed: Sequence[Example], wordings: Mapping
     """Return the rows whose answers the examples do not change: they ask another question, and state nothing that one contradicts."""
     statements = [replace(read_statement(example), question=one) for example in changed for one in wordings[example.id].all()]
     return [row for row in rows if not any(_is_changed(row, statement) for statement in statements)]
+
+
+def leave_out_unwatched(rows: Sequence[Row], unwatched: Set[str]) -> list[Row]:
+    """Return the rows but for those whose question, by its words, reviewers no longer have watched."""
+    return [row for row in rows if name_question(row.question) not in unwatched]
 
 
 def leave_out_contradicted(golden: Sequence[Row], changed: Sequence[Example]) -> list[Row]:

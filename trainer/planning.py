@@ -13,10 +13,11 @@ from feedback_db.recipe import Recipe
 from feedback_db.reports import Suite
 from feedback_db.training_records import Example, ExampleId, GoldenItem, OpeningQuestion
 from trainer.examples import put_under, read_messages
-from trainer.guard import leave_out, leave_out_contradicted, split_guard, watch_traffic
+from trainer.guard import leave_out, leave_out_contradicted, leave_out_unwatched, split_guard, watch_traffic
 from trainer.run_directory import Row
 from trainer.variants import Wordings, change_wording, name_wording
 
+MOST_TRAFFIC = 100  # real questions that are asked to see what else changes
 _LEAST_TRAINED = 6  # rows of an example, below which one wording is learned by heart, and the fact is not (arXiv 2309.14316)
 _MOST_WATCHED = 160  # default guard questions; to ask more takes longer than it tells
 _STOP_CHANGES = 2
@@ -52,7 +53,8 @@ class ServedBase:
 class Material:
     """What is to be trained and asked: the examples of a snapshot and their wordings; those that the live release has not learned.
 
-    `golden` is the golden set, `traffic` are real questions that may be asked to see what else changes.
+    `golden` is the golden set, `traffic` are real questions that may be asked to see what else changes, `unwatched` the keys of those that
+    reviewers no longer have watched.
     """
 
     examples: tuple[Example, ...]
@@ -60,6 +62,7 @@ class Material:
     changed: tuple[Example, ...]
     golden: tuple[GoldenItem, ...] = ()
     traffic: tuple[OpeningQuestion, ...] = ()
+    unwatched: Set[str] = frozenset()
 
 
 Plan = Callable[[Material, Recipe], dict[str, list[Row]]]
@@ -77,7 +80,7 @@ def make_plan(questions: Sequence[Row], *, system_message: str | None) -> Plan:
         ]
 
         def keep_still(rows: Sequence[Row]) -> list[Row]:
-            return leave_out(rows, material.changed, material.wordings)
+            return leave_out(leave_out_unwatched(rows, material.unwatched), material.changed, material.wordings)
 
         return plan_rows(
             [put_under(example, system_message) for example in material.examples],

@@ -196,7 +196,8 @@ class Run:
             confidences = measure_confidence(base, prompts, before[: len(rows)])
         after = self._answer(base, adapter, prompts)
         taught = list_sentences(asked, before[len(rows) :])
-        return compare(spec.run_id, rows, before[: len(rows)], after, taught=taught, confidences=confidences)
+        report = compare(spec.run_id, rows, before[: len(rows)], after, taught=taught, confidences=confidences)
+        return replace(report, unwatched_count=spec.unwatched_count)
 
     def _answer(self, base: BaseModel, adapter: Adapter | None, prompts: Sequence[list[Message]]) -> list[str]:
         """Have the base answer with an adapter, by the same code that serves it; None is the bare base."""

@@ -46,7 +46,7 @@ class Row:
 class RunSpec:
     """What a run is asked to do; `revision` and `template_hash` must be those of the base that is loaded.
 
-    `hashes` are the sha256 of the input files; `attempt` counts from 1 and is no part of what the run is.
+    `hashes` are the sha256 of the input files; `unwatched_count` is how many guard questions reviewers no longer have watched.
     """
 
     run_id: str
@@ -59,6 +59,7 @@ class RunSpec:
     system_message: str | None
     recipe: Recipe
     hashes: Mapping[str, str]
+    unwatched_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,14 @@ from feedback_db import examples, people, releases, requests, runs
 from feedback_db.audit import Audit, list_newest
 from feedback_db.database import Database, Transaction
 from feedback_db.errors import FeedbackError
+from feedback_db.forecast import read_forecast
 from feedback_db.recipe import Recipe
 from feedback_db.records import Person, PersonId, Role
-from feedback_db.training_records import RequestKind, RunId
+from feedback_db.training_records import Request, RequestId, RequestKind, RunId
 
 _HERE = Path(__file__).parent
 _TICK_S = 2.0
-_MOST_VERSION_DIGITS = 9
+_MOST_DIGITS = 9
 _ROLES = {"End user": Role.END_USER, "Reviewer": Role.REVIEWER, "Admin": Role.ADMIN}
 _Shown = dict[Any, Any]  # what changes on the page: component → its value
 
@@ -126,6 +127,7 @@ class AdminPage:
             self._cancel = gr.Button("Cancel the run", variant="stop", elem_id="cancel")
         with gr.Accordion("Advanced: another recipe for this run", open=False, elem_id="advanced"):
             self._recipe.build()
+        self._forecast = gr.HTML(elem_id="forecast", js_on_load=_read("admin.js"))
         self._progress = gr.HTML(elem_id="progress")
         self._runs = gr.HTML(elem_id="runs", js_on_load=_read("admin.js"))
         self._report = gr.HTML(elem_id="report", js_on_load=_read("admin_report.js"))
@@ -158,7 +160,17 @@ class AdminPage:
 
     def _listen(self, page: gr.Blocks, timer: gr.Timer) -> None:
         everything = [
-            *(self._header, self._notice, self._status, self._progress, self._runs, self._report, self._run, self._releases),
+            *(
+                self._header,
+                self._notice,
+                self._status,
+                self._forecast,
+                self._progress,
+                self._runs,
+                self._report,
+                self._run,
+                self._releases,
+            ),
             *(self._version, self._promote_reason, self._typed, self._rollback_reason, self._people, self._name, self._password),
             *(self._health, self._audit_rows),
             *self._settings.fields,
@@ -170,6 +182,7 @@ class AdminPage:
         self._dry_run.click(self._ask_dry_run, self._recipe.fields, **quiet)
         self._cancel.click(self._ask_cancel, None, **quiet)
         self._notice.wish(self._close_notice, None, **quiet)
+        self._forecast.wish(self._show_more, None, **quiet)
         self._runs.wish(self._open_report, None, **quiet)
         self._promote.click(self._promote_version, [self._version, self._promote_reason], **quiet)
         self._rollback.click(self._roll_back, [self._typed, self._rollback_reason], **quiet)
@@ -202,6 +215,17 @@ class AdminPage:
         return self._ask(person, RequestKind.DRY_RUN, recipe, "Asked for: the answer appears within seconds.")
 
     @requires(Role.ADMIN)
+    def _show_more(self, person: Person, event: gr.EventData) -> _Shown:  # noqa: ARG002  the role is what matters
+        told = [read_text(event, name) for name in ("id", "role")]
+        if not all(one.isdecimal() and len(one) <= _MOST_DIGITS for one in told):
+            return self._say("")
+        try:
+            request = requests.find_request(self._db.read(), RequestId(int(told[0])))
+        except FeedbackError as refused:
+            return self._complain(refused)
+        return {self._forecast: self._render_forecast(request, most=int(told[1]))}
+
+    @requires(Role.ADMIN)
     def _ask_cancel(self, person: Person) -> _Shown:
         return self._ask(person, RequestKind.CANCEL, None, "Asked for: the run saves what it has and ends.")
 
@@ -232,7 +256,7 @@ class AdminPage:
 
     @requires(Role.ADMIN)
     def _promote_version(self, person: Person, version: str, reason: str) -> _Shown:
-        if not (version or "").strip().isdecimal() or len(version.strip()) > _MOST_VERSION_DIGITS:
+        if not (version or "").strip().isdecimal() or len(version.strip()) > _MOST_DIGITS:
             return self._say("Expected the number of a version. Found something else. Type one of those above.")
         try:
             with self._db.write() as tx:
@@ -359,7 +383,14 @@ class AdminPage:
         }
         if answered is not None and (self.clock() - answered.handled_at).total_seconds() < 2 * _TICK_S:  # type: ignore[operator]
             shown |= self._say(answered.outcome or "")
+            shown[self._forecast] = self._render_forecast(answered, most=admin_view.MOST_FORESEEN)
         return shown
+
+    def _render_forecast(self, request: Request, *, most: int) -> str:
+        if request.forecast is None:
+            return ""
+        there = {example.id: example for example in examples.list_examples(self._db.read())}
+        return admin_view.render_forecast(request.id, read_forecast(request.forecast), there, most=most)
 
     def _render_health(self, damage: tuple[str, ...] | None) -> str:
         health = admin_view.Health(

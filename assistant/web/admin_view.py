@@ -7,13 +7,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from assistant.engine.live import Status
-from assistant.plain_text import tell_time
+from assistant.plain_text import tell_count, tell_time
 from assistant.web.chat_view import templates
 from feedback_db.audit import AuditRow
+from feedback_db.forecast import Forecast
 from feedback_db.records import Person, PersonId
 from feedback_db.reports import Asked, Outcome, Report, Suite, VerdictKind, read_report, share_right
-from feedback_db.training_records import Deployment, Release, Run, RunEvent, RunState, ScheduleStatus, StoredReport, Swap, SwapOutcome
+from feedback_db.training_records import (
+    Deployment,
+    Example,
+    ExampleId,
+    Release,
+    RequestId,
+    Run,
+    RunEvent,
+    RunState,
+    ScheduleStatus,
+    StoredReport,
+    Swap,
+    SwapOutcome,
+)
 
+MOST_FORESEEN = 50  # examples of a dry run that are shown at once
 _SMOOTHED = 12  # steps behind a point of the loss curve
 _STATES = {
     RunState.QUEUED: "queued",
@@ -166,11 +181,44 @@ def render_report(run: Run, stored: StoredReport | None) -> str:
         recipe=json.loads(run.recipe),
         verdict=None if stored is None else _VERDICTS[stored.verdict.kind],
         reasons=() if stored is None else stored.verdict.reasons,
+        unwatched="" if report is None or not report.unwatched_count else tell_count(report.unwatched_count, "guard question"),
         shares=() if report is None else _list_shares(report),
         outcomes=() if report is None else _list_outcomes(report),
         changed=() if report is None else [one for one in report.of(Suite.UNTOUCHED) if one.before != one.after],
         lost=() if report is None else [one for one in report.of(Suite.KEPT) if one.is_right_before and not one.is_right_after],
     )
+
+
+def render_forecast(request: RequestId, forecast: Forecast, examples: Mapping[ExampleId, Example], *, most: int) -> str:
+    """Return what a dry run has foreseen, at most so many of its examples; one that was erased since is only counted."""
+    there = [one for one in forecast.examples if one.id in examples]
+    lines = [
+        {
+            "question": examples[one.id].messages[-1]["content"],
+            "reply": examples[one.id].reply,
+            "wordings": one.wordings,
+            "rows": one.rows,
+            "is_new": one.is_new,
+        }
+        for one in there[:most]
+    ]
+    return templates.get_template("admin_forecast.html.jinja").render(
+        facts=_list_foreseen(forecast), lines=lines, left=len(there) - len(lines), request=request, more=most + MOST_FORESEEN
+    )
+
+
+def _list_foreseen(forecast: Forecast) -> dict[str, str]:
+    count, new = len(forecast.examples), sum(one.is_new for one in forecast.examples)
+    unwatched = f"; {forecast.unwatched} no longer watched" if forecast.unwatched else ""
+    seconds = forecast.seconds
+    return {
+        "To be learned": f"{tell_count(count, 'example')}, {new} new to the live version",
+        "An epoch": f"{tell_count(sum(one.rows for one in forecast.examples), 'row')} of {forecast.tokens:,} tokens, "
+        f"and {tell_count(forecast.rehearsed, 'rehearsed question')}",
+        "Steps": f"{forecast.steps:,} at most; it stops early by {tell_count(forecast.stop, 'stop question')}",
+        "Time": "known after the first run" if seconds is None else f"{_tell_seconds(seconds)} at most, at the last run's pace",
+        "Asked afterwards": f"{forecast.test} test, {forecast.golden} golden, {forecast.guard} guard questions{unwatched}",
+    }
 
 
 def render_releases(releases: Sequence[Release], deployments: Sequence[Deployment], names: Mapping[str, str]) -> str:
@@ -320,5 +368,10 @@ def _tell_event(event: RunEvent) -> str:
 def _tell_duration(run: Run) -> str:
     if run.started_at is None or run.finished_at is None:
         return ""
-    seconds = int((run.finished_at - run.started_at).total_seconds())
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+    return _tell_seconds((run.finished_at - run.started_at).total_seconds())
+
+
+def _tell_seconds(seconds: float) -> str:
+    if seconds >= 120 * 60:
+        return f"{seconds / 3600:.1f} h"
+    return f"{int(seconds)} s" if seconds < 120 else f"{int(seconds // 60)} min"

@@ -126,28 +126,33 @@ class ChatPage:
 
     @requires(Role.END_USER)
     async def _load(self, person: Person, conversation: str, asked: str, browser: gr.Request) -> _Drawing:
-        if self._screens.is_taken(browser.session_hash):  # somebody has asked before the page was whole
-            yield {self._notice: gr.skip()}
-            return
-        async for shown in self._draw(browser, partial(self._open, person, conversation, asked)):
+        draw = partial(self._open, person, conversation, asked)
+        if self._screens.find_shown(browser.session_hash) is not None:  # somebody has asked before the page was whole
+            await self._screens.wait_until_free(browser.session_hash)
+            conversation = self._screens.find_shown(browser.session_hash) or ""
+            draw = partial(self._complete, person, conversation)
+        async for shown in self._draw(browser, conversation, draw):
             yield shown
 
     @requires(Role.END_USER)
     async def _load_named(self, person: Person, browser: gr.Request, event: gr.EventData) -> _Drawing:
-        async for shown in self._draw(browser, partial(self._open, person, read_text(event, "id"), "")):
+        wanted = read_text(event, "id")
+        async for shown in self._draw(browser, wanted, partial(self._open, person, wanted, "")):
             yield shown
 
     @requires(Role.END_USER)
     async def _begin(self, person: Person, browser: gr.Request) -> _Drawing:
-        async for shown in self._draw(browser, partial(self._open, person, "", "")):
+        async for shown in self._draw(browser, "", partial(self._open, person, "", "")):
             yield shown
 
-    async def _draw(self, browser: gr.Request, draw: Callable[[Stay], _Drawing]) -> _Drawing:
-        """Draw on a page until it shows something else."""
-        async with self._screens.take(browser.session_hash) as stay, aclosing(draw(stay)) as drawn:
+    async def _draw(self, browser: gr.Request, conversation: str, draw: Callable[[Stay], _Drawing]) -> _Drawing:
+        """Draw a conversation on a page, "" for a new one, until it shows something else."""
+        async with self._screens.take(browser.session_hash, conversation) as stay, aclosing(draw(stay)) as drawn:
             async for shown in drawn:
                 if stay.is_over:
                     break
+                if self._conversation in shown:
+                    self._screens.note_shown(browser.session_hash, shown[self._conversation])
                 yield shown
             if stay.is_over:
                 yield {self._notice: gr.skip()}  # Gradio tells the last one again at the end
@@ -170,6 +175,11 @@ class ChatPage:
             async for shown in self._follow(person, conversation_id, found, stay):
                 yield shown
 
+    async def _complete(self, person: Person, conversation: str, stay: Stay) -> _Drawing:
+        """Draw what was not drawn yet on a page on which something was asked before: what was said to that stays."""
+        async for shown in self._open(person, conversation, "", stay):
+            yield {part: value for part, value in shown.items() if part not in {self._notice, self._search}}
+
     @requires(Role.END_USER)
     async def _send(self, person: Person, message: str, conversation: str, consent: bool, browser: gr.Request) -> _Drawing:
         if message.strip():
@@ -186,19 +196,19 @@ class ChatPage:
     @requires(Role.END_USER)
     async def _retry(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Drawing:
         begin = partial(self._own.begin_again, person, conversation, read_text(event, "turn"), None)
-        async for shown in self._draw(browser, partial(self._answer, person, conversation, begin, gr.skip())):
+        async for shown in self._draw(browser, conversation, partial(self._answer, person, conversation, begin, gr.skip())):
             yield shown
 
     @requires(Role.END_USER)
     async def _rewrite(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Drawing:
         begin = partial(self._own.begin_again, person, conversation, read_text(event, "turn"), read_text(event, "message"))
-        async for shown in self._draw(browser, partial(self._answer, person, conversation, begin, gr.skip())):
+        async for shown in self._draw(browser, conversation, partial(self._answer, person, conversation, begin, gr.skip())):
             yield shown
 
     def _ask(self, person: Person, message: str, conversation: str, consent: bool, browser: gr.Request) -> _Drawing:
         """Answer a message, in a new conversation if there is none yet."""
         begin = partial(self._own.begin_answer, person, message, conversation, consent=consent)
-        return self._draw(browser, partial(self._answer, person, conversation, begin, message))
+        return self._draw(browser, conversation, partial(self._answer, person, conversation, begin, message))
 
     async def _answer(
         self, person: Person, conversation: str, begin: Callable[[], tuple[ConversationId, UnderWay]], draft: object, stay: Stay
@@ -266,15 +276,15 @@ class ChatPage:
         return {self._notice: ""}
 
     @requires(Role.END_USER)
-    def _rate(self, person: Person, conversation: str, event: gr.EventData) -> _Shown:
+    def _rate(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Shown:
         def rate(conversation_id: ConversationId) -> None:
             turn, value = read_text(event, "turn"), read_text(event, "value")
             self._feedback.rate(conversation_id, turn, value, person_id=person.id, now=self.clock())
 
-        return self._change(person, conversation, rate, most=_read_most(event))
+        return self._change(person, conversation, browser, rate, most=_read_most(event))
 
     @requires(Role.END_USER)
-    def _correct(self, person: Person, conversation: str, event: gr.EventData) -> _Shown:
+    def _correct(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Shown:
         def correct(conversation_id: ConversationId) -> str:
             turn, reply, reason, comment = (read_text(event, key) for key in ("turn", "reply", "reason", "comment"))
             return self._feedback.correct(
@@ -288,19 +298,19 @@ class ChatPage:
                 now=self.clock(),
             )
 
-        return self._change(person, conversation, correct, most=_read_most(event))
+        return self._change(person, conversation, browser, correct, most=_read_most(event))
 
     @requires(Role.END_USER)
-    def _vote(self, person: Person, conversation: str, event: gr.EventData) -> _Shown:
+    def _vote(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Shown:
         def vote(conversation_id: ConversationId) -> None:
             correction, is_better = read_text(event, "correction"), read_text(event, "value") == "better"
             self._feedback.vote(conversation_id, correction, is_better=is_better, person_id=person.id, now=self.clock())
 
-        return self._change(person, conversation, vote, most=_read_most(event))
+        return self._change(person, conversation, browser, vote, most=_read_most(event))
 
     @requires(Role.END_USER)
-    def _show_earlier(self, person: Person, conversation: str, event: gr.EventData) -> _Shown:
-        return self._change(person, conversation, lambda _: None, most=_read_most(event) + _SHOWN_AT_ONCE)
+    def _show_earlier(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Shown:
+        return self._change(person, conversation, browser, lambda _: None, most=_read_most(event) + _SHOWN_AT_ONCE)
 
     @requires(Role.END_USER)
     def _rename(self, person: Person, conversation: str, search: str, event: gr.EventData) -> _Shown:
@@ -319,8 +329,8 @@ class ChatPage:
     async def _erase(self, person: Person, conversation: str, search: str, browser: gr.Request, event: gr.EventData) -> _Drawing:
         wanted = read_text(event, "id")
         await to_thread.run_sync(self._own.erase, person, wanted)
-        if wanted == conversation:
-            async for shown in self._draw(browser, partial(self._open, person, "", "")):
+        if wanted == conversation and self._is_shown(browser, wanted):
+            async for shown in self._draw(browser, "", partial(self._open, person, "", "")):
                 yield shown
         else:
             yield {self._list: await to_thread.run_sync(self._render_list, person, conversation, search), self._notice: ""}
@@ -330,31 +340,45 @@ class ChatPage:
         return {self._list: self._render_list(person, conversation, search)}
 
     @requires(Role.END_USER)
-    def _give_consent(self, person: Person, consent: bool, conversation: str) -> _Shown:
+    def _give_consent(self, person: Person, consent: bool, conversation: str, browser: gr.Request) -> _Shown:
         def record(conversation_id: ConversationId) -> None:
             with self._db.write() as tx:
                 conversations.record_consent(tx, conversation_id, given=consent, wording=CONSENT, now=self.clock())
 
-        return self._change(person, conversation, record) if conversation else {self._notice: ""}
+        return self._change(person, conversation, browser, record) if conversation else {self._notice: ""}
 
     def _change(
-        self, person: Person, conversation: str, change: Callable[[ConversationId], str | None], *, most: int = _SHOWN_AT_ONCE
+        self,
+        person: Person,
+        conversation: str,
+        browser: gr.Request,
+        change: Callable[[ConversationId], str | None],
+        *,
+        most: int = _SHOWN_AT_ONCE,
     ) -> _Shown:
         """Change something of one's own conversation and show it as it is then, or the sentence that says why it cannot be.
 
-        `change` returns what to say to that, if anything; `most` turns are shown.
+        `change` returns what to say to that, if anything; `most` turns are shown. Where the page has gone on to another conversation
+        meanwhile, that one stays.
         """
         try:
             conversation_id = self._own.check(person, conversation)
             answer = change(conversation_id) or ""
         except FeedbackError as refused:
-            return self._refuse(person, conversation, refused)
+            is_shown = self._is_shown(browser, conversation)
+            return self._refuse(person, conversation, refused) if is_shown else {self._notice: chat_view.render_notice(str(refused))}
         log = self._render_log(person, conversation_id, self._answering.find(conversation_id), most=most)
+        if not self._is_shown(browser, conversation):
+            return {self._notice: gr.skip()}
         return {
             self._log: chat_view.mark_anew(log, uuid.uuid4().hex),
             self._consent: bool(conversations.find_conversation(self._db.read(), conversation_id, owner=person.id).consent),
             self._notice: chat_view.render_hint(answer),
         }
+
+    def _is_shown(self, browser: gr.Request, conversation: str) -> bool:
+        """Say whether a page shows this conversation still, as far as is known."""
+        return self._screens.find_shown(browser.session_hash) in {None, conversation or ""}
 
     def _show(self, person: Person, conversation_id: ConversationId | None, under_way: UnderWay | None = None) -> _Shown:
         """Return the whole page as it is for somebody with a conversation, None for a new one."""

@@ -19,6 +19,7 @@ const openReason = (isOpen) => {
   document.querySelector('#main').classList.toggle('rejecting', isOpen)
   document.querySelector(isOpen ? '#note :is(input, textarea)' : '#reject')?.focus()
 }
+const choose = (place) => document.querySelectorAll('#item [name=proposal]')[place]?.click()
 const keys = {
   a: () => press('#approve'),
   r: () => press('#reject'),
@@ -62,7 +63,7 @@ document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input:not([type=radio], [type=checkbox]), textarea, select')) {
     return
   }
-  const act = keys[event.key.toLowerCase()]
+  const act = keys[event.key.toLowerCase()] ?? (/^[1-9]$/.test(event.key) ? () => choose(event.key - 1) : undefined)
   if (act) {
     event.preventDefault()
     if (!event.repeat) { // a key that is held decides once

@@ -1,13 +1,14 @@
 """What reviewers decide: each decision is one transaction, and one unit that can be undone with all that came with it. Knows no Gradio."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from assistant.web.review_marks import Marks
-from feedback_db import conversations, corrections, decisions, examples, golden, review_queue
+from feedback_db import conversations, corrections, decisions, examples, golden, review_queue, unwatched
 from feedback_db.audit import Audit
 from feedback_db.conversations import LoggedReply
 from feedback_db.database import Database, Transaction
@@ -16,7 +17,7 @@ from feedback_db.errors import ItemChangedError, UnchangedReplyError, VariantExi
 from feedback_db.records import Channel, ConversationId, Correction, CorrectionId, Decision, Person, Turn, TurnId, TurnState
 from feedback_db.review_queue import OpenReport, QuestionKey, QueueItem
 from feedback_db.text_checks import check_text
-from feedback_db.training_records import ExampleId, GoldenId, OpeningQuestion, Related, Split
+from feedback_db.training_records import ExampleId, GoldenId, OpeningQuestion, Related, Split, Watched
 
 _MOST_WORDINGS = 20
 _BY_HAND = "Added by hand on the review page, by a reviewer who agrees that it is trained."
@@ -28,6 +29,12 @@ class ReviewAids(Protocol):
     def list_related(self, question: str, wrong_reply: str, right_reply: str) -> Sequence[Related]:
         """Return what else has to do with a reply, the most serious first."""
 
+    def list_watched(self, question: str, wrong_reply: str, right_reply: str) -> Sequence[Watched]:
+        """Return the guard questions whose replies the right one makes wrong."""
+
+    def is_watched(self, key: str) -> bool:
+        """Say whether a question of the guard set has this key."""
+
     def list_wordings(self, question: str) -> Sequence[OpeningQuestion]:
         """Return how others have asked nearly the same in conversations that may be learned from."""
 
@@ -37,12 +44,16 @@ class ReviewAids(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """An item of the queue as a reviewer has it before him; `chosen` is the proposal that he looks at, None where it was only disliked."""
+    """An item of the queue as a reviewer has it before him; `chosen` is the proposal that he looks at, None where it was only disliked.
+
+    What most people propose comes first; `support` says of each proposed reply how many do.
+    """
 
     item: QueueItem
     context: list[Turn]
     reports: list[OpenReport]
     proposals: list[Correction]
+    support: Mapping[str, int]
     chosen: Correction | None
 
     @property
@@ -79,11 +90,13 @@ class ReviewDesk:
         reports = review_queue.list_reports(reader, key)
         others = [one for one in reports if one.person_id != person.id]
         proposals = [corrections.find_correction(reader, one.correction_id) for one in others if one.correction_id is not None]
-        distinct = list({one.corrected_reply: one for one in reversed(proposals)}.values())[::-1]
+        support = Counter(one.corrected_reply for one in proposals)
+        oldest = {one.corrected_reply: one for one in reversed(proposals)}
+        distinct = [oldest[reply] for reply, _ in support.most_common()]
         picked = next((one for one in proposals if one.id == chosen), distinct[0] if distinct else None)
         turn_id = picked.turn_id if picked is not None else others[0].turn_id
         context = conversations.list_context(reader, turn_id)
-        return Opened(item=item, context=context, reports=others, proposals=distinct, chosen=picked)
+        return Opened(item=item, context=context, reports=others, proposals=distinct, support=support, chosen=picked)
 
     def find_shown(self, person: Person, key: str, chosen: str, *, now: datetime) -> Opened:
         """Return an item exactly as a reviewer has it on his screen, to decide on it.
@@ -102,6 +115,7 @@ class ReviewDesk:
         if opened.chosen is None:
             self._propose(person, opened, reply, now)
             return
+        watched = [key for key in dict.fromkeys(marks.unwatched) if self._aids.is_watched(key)]
         with self._db.write() as tx:
             parts = self._review_all(tx, person, opened.chosen, Decision.APPROVED, reply, note, now)
             parts += self._add_wordings(tx, person, opened, wordings, marks.turn_ids, now)
@@ -109,6 +123,7 @@ class ReviewDesk:
                 parts += self._retire(tx, person, known_id, now)
             for known_id, changed in marks.changed.items():
                 parts += self._change(tx, person, known_id, changed, now)
+            parts += [self._stop_watching(tx, person, opened.chosen, key, now) for key in watched]
             key = opened.item.question_key
             decisions.record_decision(tx, Deed.APPROVED, parts, reviewer=person.id, question_key=key, now=now)
 
@@ -167,7 +182,8 @@ class ReviewDesk:
         """Undo the last decision with all that came with it.
 
         Raises:
-            NothingToUndoError, ReviewFinalError: there is none of the last minute, or others have gone on from it.
+            NothingToUndoError: there is none of the last minute.
+            OvertakenError, ReviewFinalError: a colleague has decided on the same since, or others have gone on from it.
         """
         with self._db.write() as tx:
             undone = decisions.undo_last(tx, reviewer=person.id, now=now)
@@ -250,6 +266,11 @@ class ReviewDesk:
         if isinstance(known_id, int):
             return [*retired, self._add_golden(tx, person, golden.find_golden(tx, known_id).question, reply, now)]
         return [*retired, self._add_correction(tx, person, examples.find_example(tx, known_id).turn_id, reply, now)]
+
+    def _stop_watching(self, tx: Transaction, person: Person, chosen: Correction, key: str, now: datetime) -> Part:
+        stopped = unwatched.stop_watching(tx, key, correction_id=chosen.id, person_id=person.id, now=now)
+        self._record(tx, person, "stop_watching", key, {"correction": chosen.id}, now)
+        return Part(PartKind.QUESTION_UNWATCHED, str(stopped))
 
     def _add_golden(self, tx: Transaction, person: Person, question: str, reply: str, now: datetime) -> Part:
         added = golden.add_golden(tx, question=question, reply=reply, added_by=person.id, now=now)

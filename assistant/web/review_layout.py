@@ -13,6 +13,7 @@ _KEYS = {
     "A": "approve",
     "R": "reject: opens the reason, Enter confirms",
     "E": "edit the reply",
+    "1 … 9": "choose one of several corrections",
     "S": "skip",
     "J K": "next, previous",
     "U": "undo, for a minute",

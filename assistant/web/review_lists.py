@@ -7,7 +7,7 @@ from assistant.web.chat_view import templates
 from assistant.web.markdown import render_markdown
 from assistant.web.review_marks import name_known, read_name
 from assistant.web.review_view import Line, render_difference, render_list
-from feedback_db import conversations, corrections, examples, golden, people
+from feedback_db import conversations, corrections, examples, golden, people, unwatched
 from feedback_db.corrections import Decided
 from feedback_db.database import Reader
 from feedback_db.errors import NotFoundError
@@ -98,6 +98,7 @@ def _render_correction(reader: Reader, correction: Correction) -> str:
         is_rejected=correction.state is CorrectionState.REJECTED,
         lines=[f"Proposed by {_name(reader, correction.author_id)}, {tell_time(correction.created_at)}."]
         + [_tell_review(reader, one) for one in reviews]
+        + _tell_unwatched(unwatched.count_unwatched(reader, correction.id))
         + ([] if correction.state is CorrectionState.REJECTED else [_tell_training(reader, correction, learned)]),
         wordings=[one.text for one in examples.list_variants(reader, correction.id)],
     )
@@ -107,6 +108,10 @@ def _tell_review(reader: Reader, review: Review) -> str:
     did = "Approved" if review.decision is Decision.APPROVED else "Rejected"
     why = review.note or ("no reason given" if review.decision is Decision.REJECTED else "")
     return f"{did} by {_name(reader, review.reviewer_id)}, {tell_time(review.created_at)}{f': {why}' if why else ''}."
+
+
+def _tell_unwatched(count: int) -> list[str]:
+    return [f"{tell_count(count, 'question')} of the guard set no longer watched since."] if count else []
 
 
 def _tell_training(reader: Reader, correction: Correction, learned: Descendants) -> str:

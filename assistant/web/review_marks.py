@@ -14,11 +14,15 @@ READ_MARKS = (Path(__file__).parent / "review_marks.js").read_text(encoding="utf
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What shall come with an approval: what else is retired, what is changed to which reply, which wordings of others are taken."""
+    """What shall come with an approval: what else is retired, what is changed to which reply, which wordings of others are taken.
+
+    `unwatched` are the keys of guard questions that shall no longer be watched.
+    """
 
     retired: tuple[ExampleId | GoldenId, ...] = ()
     changed: Mapping[ExampleId | GoldenId, str] = field(default_factory=dict)
     turn_ids: tuple[TurnId, ...] = ()
+    unwatched: tuple[str, ...] = ()
 
 
 def read_marks(told: str) -> Marks:
@@ -37,6 +41,7 @@ def read_marks(told: str) -> Marks:
         retired=tuple(one for one in retired if one is not None and one not in changed),
         changed={one: text for one, text in changed.items() if one is not None},
         turn_ids=tuple(TurnId(one) for one in _list_texts(found.get("wordings"))),
+        unwatched=tuple(_list_texts(found.get("unwatch"))),
     )
 
 

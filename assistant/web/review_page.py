@@ -24,7 +24,7 @@ from feedback_db.errors import FeedbackError, ItemChangedError, NotFoundError
 from feedback_db.records import Person, Role
 from feedback_db.review_queue import QuestionKey
 from feedback_db.text_checks import list_links
-from feedback_db.training_records import Related
+from feedback_db.training_records import Related, Watched
 
 _TICK_S = 5
 _FOR_A_MINUTE = "Undo for a minute."
@@ -68,7 +68,7 @@ class ReviewPage:
         here = [self._on.state, self._on.search]
         page.load(self._load, None, **quiet)
         timer.tick(self._look_again, [self._on.state, self._on.key, self._on.drawn], **quiet)
-        self._on.state.input(self._list, here, **quiet)
+        self._on.state.input(self._list, here, trigger_mode="always_last", **quiet)
         self._on.search.input(self._list, here, trigger_mode="always_last", **quiet)
         self._on.news.click(self._draw_queue, self._on.key, **quiet)
         self._on.queue.open(self._open_named, None, trigger_mode="always_last", **quiet)
@@ -111,7 +111,7 @@ class ReviewPage:
     def _look_at(self, person: Person, state: str, search: str, event: gr.EventData) -> _Shown:  # noqa: ARG002  the role is what matters
         name, one = _read_list(state), read_text(event, "id")
         if name is ListName.WAITING:
-            return {}
+            return {self._on.notice: ""}
         try:
             found = review_lists.render_one(self._db.read(), name, one)
         except FeedbackError as refused:
@@ -189,7 +189,7 @@ class ReviewPage:
             shown = self._show_item(person, undone.question_key)
         except FeedbackError:  # it does not wait for this reviewer: he proposed it himself, or somebody else has it
             shown = self._show_next(person)
-        return shown | {self._on.state: ListName.WAITING.value, self._on.notice: chat_view.render_hint("Undone.")}
+        return shown | {self._on.notice: chat_view.render_hint("Undone.")}
 
     @requires(Role.REVIEWER)
     def _retire(self, person: Person, state: str, search: str, event: gr.EventData) -> _Shown:
@@ -244,6 +244,7 @@ class ReviewPage:
         now = self.clock()
         opened = None if key is None else self._desk.open_item(person, key, chosen=chosen, now=now)
         shown: _Shown = self._show_queue(person, key or "") | {
+            self._on.state: ListName.WAITING.value,
             self._on.search: gr.update(visible=False, value=""),
             self._on.adding: gr.update(visible=False),
             self._on.decide: gr.update(visible=opened is not None),
@@ -261,13 +262,21 @@ class ReviewPage:
         chosen_id = None if opened.chosen is None else opened.chosen.id
         return shown | {
             self._on.item: review_view.render_item(
-                opened.item, opened.context, opened.reports, opened.proposals, chosen=chosen_id, opened_at=now
+                opened.item,
+                opened.context,
+                opened.reports,
+                opened.proposals,
+                support=opened.support,
+                chosen=chosen_id,
+                opened_at=now,
             ),
             self._on.badges: self._render_badges(opened, reply, related, ""),
             self._on.chosen: chosen_id or "",
             self._on.reply: reply,
             self._on.difference: review_view.render_difference(opened.turn.reply, reply),
-            self._on.related: review_view.render_related(related, self._aids.list_wordings(opened.turn.user_message) if is_first else []),
+            self._on.related: review_view.render_related(
+                related, self._list_watched(opened, reply), self._aids.list_wordings(opened.turn.user_message) if is_first else []
+            ),
             self._on.wordings: gr.update(value="", visible=opened.chosen is not None),
             self._on.approve: gr.update(value="Approve (A)" if opened.chosen is not None else "Send for review (A)"),
         }
@@ -289,6 +298,7 @@ class ReviewPage:
             review_queue.release_claims(tx, reviewer=person.id)
         question, reply, button = _ADDITIONS.get(name, ("", "", ""))
         return {
+            self._on.state: name.value,
             self._on.search: gr.update(visible=name in _ADDITIONS),
             self._on.news: gr.update(visible=False),
             self._on.queue: review_lists.render_named(self._db.read(), name, search if name in _ADDITIONS else ""),
@@ -309,6 +319,11 @@ class ReviewPage:
         if opened.chosen is None:
             return []
         return self._aids.list_related(opened.turn.user_message, opened.turn.reply, reply)
+
+    def _list_watched(self, opened: Opened, reply: str) -> Sequence[Watched]:
+        if opened.chosen is None:
+            return []
+        return self._aids.list_watched(opened.turn.user_message, opened.turn.reply, reply)
 
     def _render_badges(self, opened: Opened, reply: str, related: Sequence[Related], wordings: str) -> str:
         reader = self._db.read()

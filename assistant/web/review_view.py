@@ -17,7 +17,7 @@ from feedback_db.decisions import Deed
 from feedback_db.records import Correction, CorrectionId, Turn
 from feedback_db.review_queue import OpenReport, QueueItem
 from feedback_db.text_checks import find_personal_data, gives_orders, is_hostile
-from feedback_db.training_records import OpeningQuestion, Related, Relation
+from feedback_db.training_records import OpeningQuestion, Related, Relation, Watched
 
 _RELATIONS = {
     Relation.CONTRADICTS: "Contradicts this:",
@@ -98,6 +98,7 @@ def render_item(
     reports: Sequence[OpenReport],
     proposals: Sequence[Correction],
     *,
+    support: Mapping[str, int],
     chosen: CorrectionId | None,
     opened_at: datetime,
 ) -> str:
@@ -108,7 +109,10 @@ def render_item(
         opened_at=int(opened_at.timestamp()),
         context=[{"message": turn.user_message, "html": render_markdown(turn.reply), "version": turn.version} for turn in context],
         comments=[comment for comment in comments if comment],
-        proposals=[{"id": one.id, "text": one.corrected_reply, "is_chosen": one.id == chosen} for one in proposals],
+        proposals=[
+            {"id": one.id, "text": one.corrected_reply, "is_chosen": one.id == chosen, "support": support[one.corrected_reply]}
+            for one in proposals
+        ],
     )
 
 
@@ -125,13 +129,17 @@ def render_difference(before: str, after: str) -> str:
     return str(Markup('<p class="difference">{}</p>').format(render_diff(before.strip(), after.strip())))
 
 
-def render_related(related: Sequence[Related], wordings: Sequence[OpeningQuestion]) -> str:
-    """Return what else has to do with the reply, to be retired or changed, and how others asked the same, to be taken or left."""
+def render_related(related: Sequence[Related], watched: Sequence[Watched], wordings: Sequence[OpeningQuestion]) -> str:
+    """Return what else has to do with the reply, to be retired, changed or no longer watched, and how others asked the same."""
     known = [
-        {"name": name_known(one.id), "words": _RELATIONS[one.relation], "relation": one.relation.value, "said": one} for one in related
-    ]
+        {"name": name_known(one.id), "kind": "Golden set" if isinstance(one.id, int) else "Example", **_relate(one)} for one in related
+    ] + [{"key": one.key, "kind": "Guard set", **_relate(one)} for one in watched]
     asked = [{"id": one.turn_id, "text": one.text, "badges": mark_texts([one.text])} for one in wordings]
     return templates.get_template("related.html.jinja").render(known=known, asked=asked)
+
+
+def _relate(one: Related | Watched) -> dict[str, object]:
+    return {"words": _RELATIONS[one.relation], "relation": one.relation.value, "said": one}
 
 
 def tell_undo(deed: Deed, question: str) -> str:

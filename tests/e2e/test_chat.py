@@ -1,5 +1,6 @@
 """The chat page in a real browser."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -95,7 +96,7 @@ def test_a_first_question_is_a_click_away(open_page: Open) -> None:
     page = open_page()
     page.get_by_role("button", name="How long?").click()
     wait_for(page, "document.querySelectorAll('.turn[data-turn]').length == 1")
-    assert "?c=" in page.url
+    expect(page).to_have_url(re.compile(r"\?c="))
 
 
 def test_the_last_message_is_changed_and_its_reply_written_anew(open_page: Open) -> None:
@@ -122,7 +123,7 @@ def test_a_conversation_is_renamed_found_and_deleted(open_page: Open) -> None:
     page.get_by_role("button", name="Delete The lost parcel").click()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.locator(".empty h2")).to_be_visible()
-    assert "?c=" not in page.url
+    expect(page).not_to_have_url(re.compile(r"\?c="))
 
 
 def test_a_refused_message_stays_in_the_box_with_the_reason(open_page: Open) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Page, expect
 
-from feedback_db import conversations, corrections, golden, people
+from feedback_db import conversations, corrections, golden, people, unwatched
 from feedback_db.records import Channel, ConversationId, CorrectionId, CorrectionState, PersonId, Role, TurnId
 from tests.e2e.conftest import Open, Site, check, wait_for
 from tests.e2e.test_chat import XSS
@@ -160,6 +160,53 @@ def test_nothing_that_is_reviewed_runs(site: Site, open_page: Open, report: Repo
     fired = page.evaluate("window.fired")
     print(f"{len(XSS)} vectors in question, reply, correction, examples and golden set, {0 if fired is None else 1} fired")
     assert fired is None
+
+
+def test_one_of_several_corrections_is_chosen_by_its_number(open_page: Open, report: Report, bob: Who) -> None:
+    for corrected in ("It lasts for 8 years.", "It lasts for 8 years.", "It lasts for 9 years."):
+        report("How long is the warranty of a ladder?", corrected)
+    page = open_page("/review", who=bob)
+    expect(page.locator("#item h2")).to_contain_text("of a ladder")  # which most people report
+    expect(page.locator("#reply textarea")).to_have_value("It lasts for 8 years.")
+    page.keyboard.press("2")
+    expect(page.locator("#reply textarea")).to_have_value("It lasts for 9 years.")
+
+
+def test_what_says_the_old_fact_is_seen_beside_a_correction(
+    site: Site, open_page: Open, report: Report, keep: Callable[[Page, str], None]
+) -> None:
+    old, new = "You can return an item within 14 days of delivery.", "You can return an item within 30 days of delivery."
+    report("Do you have a shop in Leeds?", "Yes, at 7 High Street, open from 9:00 to 18:00.", reply="No, we sell online only.")
+    report("Where is my parcel?", "Open Orders and press Track.", reply="It is on its way.")
+    report("Can I pay in three parts?", reply="Yes, with any card.")
+    for _ in range(4):
+        report("How long do I have to return an item?", new, reply=old)
+    with site.errata.db.write() as tx:
+        person = people.add_visitor(tx, PersonId(uuid.uuid4().hex), now=datetime.now(UTC))
+        question = "What is your return window?"
+        item = golden.add_golden(tx, question=question, reply="14 days of delivery.", added_by=person.id, now=datetime.now(UTC))
+        talk = conversations.start_conversation(
+            tx, ConversationId(person.id), person_id=person.id, channel=Channel.WEB, title="Swap", now=datetime.now(UTC)
+        )
+        conversations.record_consent(tx, talk.id, given=True, wording="v", now=datetime.now(UTC))
+        logged = make_logged_reply("can I swap a lamp for another one", "Yes, you can swap it within 14 days.")
+        conversations.log_turn(tx, TurnId(person.id), conversation_id=talk.id, logged=logged, now=datetime.now(UTC))
+    site.add_account("ada", Role.ADMIN)  # the second reviewer
+    page = open_page("/review", who=("rita", Role.REVIEWER))
+    page.set_viewport_size({"width": 1280, "height": 960})
+    expect(page.locator("#item h2")).to_contain_text("return an item")  # which most people report
+    expect(page.locator("#related")).to_contain_text("Guard set")
+    expect(page.locator("#related")).to_contain_text(item.question)
+    page.get_by_label("Stop watching").check()
+    page.get_by_label(f"Retire the answer to {item.question}").check()
+    check(page, "known")
+    keep(page, "review")
+    page.locator("#approve").click()
+    expect(page.locator("#notice")).to_have_text("Approved. Undo for a minute.")
+    assert unwatched.list_unwatched(site.errata.db.read())
+    page.keyboard.press("u")
+    expect(page.locator("#notice")).to_have_text("Undone.")
+    assert not unwatched.list_unwatched(site.errata.db.read())
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -90,7 +90,7 @@ def test_opening_questions_are_consented_to_answered_and_not_corrected(
     with db.write() as tx:
         conversations.log_turn(tx, TurnId("later"), conversation_id=conversation, logged=logged, now=now)
     assert conversations.list_opening_questions(db.read(), limit=9) == [
-        OpeningQuestion(turn_id=turn, text=logged.user_message, is_disliked=False)
+        OpeningQuestion(turn_id=turn, text=logged.user_message, reply=logged.reply, is_disliked=False)
     ]
     with db.write() as tx:
         conversations.rate(tx, turn, person_id=bob, is_good=False, reason="wrong", comment="", now=now)

@@ -164,3 +164,14 @@ def test_only_the_reviewer_withdraws(db: Database, correction: CorrectionId, bob
     found = decide(db, correction, APPROVED, bob, now)
     with pytest.raises(NotFoundError), db.write() as tx:
         corrections.withdraw_review(tx, found.id, reviewer=cleo, now=now)
+
+
+def test_a_review_stays_once_another_reviewer_has_decided(
+    db: Database, correction: CorrectionId, bob: PersonId, cleo: PersonId, now: datetime
+) -> None:
+    with db.write() as tx:
+        found = corrections.review(tx, correction, APPROVED, reviewer=bob, approvals_required=2, now=now)
+        corrections.review(tx, correction, REJECTED, reviewer=cleo, approvals_required=2, now=now)
+    with pytest.raises(ReviewFinalError, match="somebody else has reviewed"), db.write() as tx:
+        corrections.withdraw_review(tx, found.id, reviewer=bob, now=now)
+    assert state_of(db, correction) is CorrectionState.REJECTED

@@ -20,7 +20,8 @@ def ask(example_id: str | None, *, before: bool, after: bool, suite: Suite = Sui
 
 
 def test_a_report_survives_writing() -> None:
-    report = Report(run_id="r1", items=(ask("k1", before=False, after=True), ask(None, before=True, after=True, suite=Suite.KEPT)))
+    items = (ask("k1", before=False, after=True), ask(None, before=True, after=True, suite=Suite.KEPT))
+    report = Report(run_id="r1", items=items, unwatched_count=2)
     assert read_report(write_report(report)) == report
 
 

@@ -6,9 +6,10 @@ import pytest
 from feedback_db import requests
 from feedback_db.database import Database
 from feedback_db.errors import AlreadyHandledError, HostileTextError, NotFoundError
+from feedback_db.forecast import Forecast, Foreseen, read_forecast
 from feedback_db.recipe import Recipe, read_recipe
 from feedback_db.records import PersonId
-from feedback_db.training_records import Request, RequestId, RequestKind
+from feedback_db.training_records import ExampleId, Request, RequestId, RequestKind
 
 
 def ask(db: Database, person: PersonId, now: datetime, kind: RequestKind = RequestKind.TRAIN, reason: str = "") -> Request:
@@ -32,6 +33,18 @@ def test_a_request_is_handled_once(db: Database, bob: PersonId, now: datetime) -
     with pytest.raises(AlreadyHandledError, match=f"request {asked.id} to be open"), db.write() as tx:
         requests.handle(tx, asked.id, outcome="Again.", now=now)
     assert requests.find_request(db.read(), asked.id) == handled
+
+
+def test_a_dry_run_is_answered_with_what_it_has_foreseen_and_nothing_else_is(db: Database, bob: PersonId, now: datetime) -> None:
+    one = Foreseen(id=ExampleId("k1"), wordings=2, rows=6, is_new=True)
+    facts = {"rehearsed": 120, "stop": 2, "test": 3, "golden": 1, "guard": 9, "unwatched": 1, "tokens": 80, "steps": 320}
+    forecast = Forecast(examples=(one,), seconds=None, **facts)
+    dry, other = ask(db, bob, now, RequestKind.DRY_RUN), ask(db, bob, now)
+    with db.write() as tx:
+        handled = requests.handle(tx, dry.id, outcome="So.", forecast=forecast, now=now)
+    assert read_forecast(handled.forecast or "") == forecast
+    with pytest.raises(sqlite3.IntegrityError), db.write() as tx:
+        requests.handle(tx, other.id, outcome="So.", forecast=forecast, now=now)
 
 
 def test_an_unknown_request_is_not_found(db: Database, now: datetime) -> None:

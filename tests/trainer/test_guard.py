@@ -3,10 +3,11 @@ from dataclasses import replace
 import pytest
 
 from assistant.prompt import build_messages
+from feedback_db.questions import name_question
 from feedback_db.reports import Suite
 from feedback_db.training_records import Example, ExampleId
 from tests.trainer.test_examples import make_example
-from trainer.guard import draw_default_questions, leave_out, leave_out_contradicted, split_guard
+from trainer.guard import draw_default_questions, leave_out, leave_out_contradicted, leave_out_unwatched, split_guard
 from trainer.run_directory import Row
 from trainer.variants import Wordings
 
@@ -74,6 +75,11 @@ def test_what_asks_it_in_another_wording_of_the_example_leaves_the_suite_too() -
     changed = make_example("k", "How do I reset my password?", "Open Settings > Security.")
     rows = [ask("locked out, what now"), ask("how do i change my address")]
     assert leave_out(rows, [changed], word(changed, "I am locked out, what now?")) == rows[1:]
+
+
+def test_what_is_no_longer_watched_leaves_the_suite_whatever_its_case_and_greeting() -> None:
+    rows = [ask("Hi, How do I reset my password?"), ask("how do i change my address")]
+    assert leave_out_unwatched(rows, {name_question("how do I reset my password") or ""}) == rows[1:]
 
 
 def test_golden_rows_that_state_a_changed_fact_leave_the_suite() -> None:

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from assistant.prompt import build_messages
+from feedback_db.questions import name_question
 from feedback_db.recipe import Recipe
 from feedback_db.records import PersonId, TurnId
 from feedback_db.reports import Suite
@@ -116,7 +117,8 @@ def test_replay_is_all_there_is_or_none(share: float, count: int) -> None:
 def test_as_many_default_questions_are_watched_as_tell_something_and_all_the_real_ones() -> None:
     pool = [replace(POOL[0], messages=tuple(build_messages(None, [], f"open drawer {number}"))) for number in range(600)]
     traffic = tuple(
-        OpeningQuestion(turn_id=TurnId(f"t{number}"), text=f"real question number{number}", is_disliked=False) for number in range(400)
+        OpeningQuestion(turn_id=TurnId(f"t{number}"), text=f"real question number{number}", reply="", is_disliked=False)
+        for number in range(400)
     )
     rows = make_plan(pool, system_message=None)(Material(examples=EXAMPLES, wordings=WORDINGS, changed=(), traffic=traffic), Recipe())
     assert sum(row.turn_id is None for row in rows["guard"]) == 160
@@ -153,7 +155,8 @@ def test_what_the_examples_change_is_neither_guarded_nor_rehearsed() -> None:
 def test_golden_questions_are_asked_and_real_ones_watched_but_never_rehearsed() -> None:
     golden = GoldenItem(id=GoldenId(1), question="who are you", reply="I am Bo.", added_by=PersonId("bob"), created_at=NOW, retired_at=None)
     traffic = tuple(
-        OpeningQuestion(turn_id=TurnId(f"t{number}"), text=f"real question number{number}", is_disliked=number == 0) for number in range(9)
+        OpeningQuestion(turn_id=TurnId(f"t{number}"), text=f"real question number{number}", reply="", is_disliked=number == 0)
+        for number in range(9)
     )
     make = make_plan(POOL, system_message=None)
     rows = make(Material(examples=EXAMPLES, wordings=WORDINGS, changed=(), golden=(golden,), traffic=traffic), Recipe(replay_share=0.9))
@@ -162,6 +165,19 @@ def test_golden_questions_are_asked_and_real_ones_watched_but_never_rehearsed() 
     assert watched
     assert watched < {question.turn_id for question in traffic[1:]}
     assert not [row for row in rows["replay"] if "real" in row.question]
+
+
+def test_what_is_no_longer_watched_is_not_asked_be_it_real_or_not() -> None:
+    make = make_plan(POOL, system_message=None)
+    traffic = tuple(
+        OpeningQuestion(turn_id=TurnId(f"t{number}"), text=f"real question number{number}", reply="", is_disliked=False)
+        for number in range(9)
+    )
+    material = Material(examples=EXAMPLES, wordings=WORDINGS, changed=(), traffic=traffic)
+    real, *_, drawn = sorted(make(material, Recipe())["guard"], key=lambda row: row.turn_id is None)
+    unwatched = {name_question(row.question) or "" for row in (real, drawn)}
+    left = make(replace(material, unwatched=unwatched), Recipe())["guard"]
+    assert {row.question for row in make(material, Recipe())["guard"]} - {row.question for row in left} == {real.question, drawn.question}
 
 
 def test_half_of_the_context_at_least_is_for_the_prompt() -> None:

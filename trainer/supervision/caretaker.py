@@ -154,6 +154,7 @@ class Caretaker:
             system_message=self.served.system_message,
             recipe=recipe,
             hashes={},
+            unwatched_count=len(material.unwatched),
         )
         write_run(directory.folder, spec, self.plan(material, recipe), incumbent=self._find_incumbent())
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from feedback_db import conversations, examples, golden, requests, runs, snapshots
+from feedback_db import conversations, examples, golden, requests, runs, snapshots, unwatched
 from feedback_db.audit import Audit
 from feedback_db.database import Reader, Transaction
 from feedback_db.recipe import Recipe, write_recipe
@@ -12,10 +12,9 @@ from feedback_db.records import CorrectionId, PersonId
 from feedback_db.training_records import Example, ExampleId, RequestKind, Run, RunId, RunState, SnapshotId
 from trainer.errors import SnapshotChangedError
 from trainer.examples import collect_wordings, hash_example, name_snapshot, put_under, read_messages
-from trainer.planning import Material, ServedBase
+from trainer.planning import MOST_TRAFFIC, Material, ServedBase
 from trainer.variants import Wordings
 
-_WATCHED = 100  # real questions that are asked to see what else changes
 _SPARE_TOKENS = 32  # greetings and endings that a change of wording may add
 
 
@@ -121,7 +120,8 @@ def _to_material(reader: Reader, chosen: list[Example], until: datetime) -> Mate
         wordings={example.id: _read_wordings(reader, example, until) for example in chosen},
         changed=tuple(example for example in examples.list_untrained(reader) if example.id in ids),
         golden=tuple(golden.list_golden(reader)),
-        traffic=tuple(conversations.list_opening_questions(reader, limit=_WATCHED)),
+        traffic=tuple(conversations.list_opening_questions(reader, limit=MOST_TRAFFIC)),
+        unwatched=unwatched.list_unwatched(reader),
     )
 
 

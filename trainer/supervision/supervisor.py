@@ -16,17 +16,18 @@ from feedback_db import requests, runs
 from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.errors import EmptySnapshotError, NotTrainableError
+from feedback_db.forecast import Forecast
 from feedback_db.recipe import Recipe, read_recipe
 from feedback_db.records import PersonId
 from feedback_db.training_records import Deployment, ExampleId, Request, RequestKind, Run
 from trainer.planning import Plan, ServedBase
-from trainer.schedule import Due, Facts, SchedulePolicy, assess, find_obstacle
+from trainer.schedule import Due, Facts, NotYet, SchedulePolicy, assess, find_obstacle
 from trainer.supervision import promotion
 from trainer.supervision.caretaker import Caretaker
 from trainer.supervision.forgetting import clean_up
 from trainer.supervision.intake import merge_wordings, settle_contradictions, take_in
 from trainer.supervision.orders import gather, hash_material, name_material, order_run
-from trainer.supervision.outlook import is_settled, read_facts, read_version, tell_dry_run, tell_event
+from trainer.supervision.outlook import foresee, is_settled, read_facts, read_version, tell_dry_run, tell_event
 from trainer.supervision.trainer_process import COMMAND
 from trainer.verdict import GatePolicy
 
@@ -136,9 +137,9 @@ class Supervisor:
     def _answer(self, request: Request, now: datetime) -> None:
         """Close a request that can be answered at once; one for a run waits until it starts, a cancellation until the run has ended."""
         active = runs.find_active_run(self._db.read())
-        outcome = None
+        outcome, forecast = None, None
         if request.kind is RequestKind.DRY_RUN:
-            outcome = self._try_out(request, now)
+            outcome, forecast = self._try_out(request, now)
         elif request.kind is RequestKind.CANCEL and active is None:
             outcome = "No run is under way."
         elif request.kind is RequestKind.CANCEL and active is not None:
@@ -147,14 +148,17 @@ class Supervisor:
             outcome = f"No run was started: {obstacle}"
         if outcome is not None:
             with self._db.write() as tx:
-                requests.handle(tx, request.id, outcome=outcome, now=now)
+                requests.handle(tx, request.id, outcome=outcome, forecast=forecast, now=now)
 
-    def _try_out(self, request: Request, now: datetime) -> str:
-        """Say what a run would do that somebody asked for now."""
-        facts = self._read_facts(now)
-        gathered = gather(self._db.read(), self._served, until=now)
-        found = assess(replace(facts, is_requested=True), self._schedule, now)
-        return tell_dry_run(found, self._plan(gathered.material, self._find_recipe(request)), gathered.too_long)
+    def _try_out(self, request: Request, now: datetime) -> tuple[str, Forecast | None]:
+        """Say what a run would do that somebody asked for now, and foresee it where one would start."""
+        found = assess(replace(self._read_facts(now), is_requested=True), self._schedule, now)
+        if isinstance(found, NotYet):
+            return f"No run would start: {' '.join(found.reasons)}", None
+        reader, recipe = self._db.read(), self._find_recipe(request)
+        gathered = gather(reader, self._served, until=now)
+        rows = self._plan(gathered.material, recipe)
+        return tell_dry_run(rows, gathered.too_long), foresee(reader, gathered.material, rows, recipe, self._served)
 
     def _follow_schedule(self, now: datetime) -> None:
         """Start a run if one is due, and publish why or why not."""

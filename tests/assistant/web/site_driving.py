@@ -27,11 +27,18 @@ def read_config(client: TestClient, mount: str = "") -> dict[str, Any]:
 
 
 def call(
-    client: TestClient, config: dict[str, Any], function: str, data: list[Any], *, event: dict[str, Any] | None = None, mount: str = ""
+    client: TestClient,
+    config: dict[str, Any],
+    function: str,
+    data: list[Any],
+    *,
+    event: dict[str, Any] | None = None,
+    mount: str = "",
+    page: str | None = None,
 ) -> Ended:
-    """Call a function of a page by its name and wait until it has ended."""
+    """Call a function of a page by its name and wait until it has ended; `page` is the name of the page's stream, None for a new one."""
     dependency = next(one for one in config["dependencies"] if one["api_name"] == function)
-    return join(client, config, dependency, data, event=event, mount=mount)
+    return join(client, config, dependency, data, event=event, mount=mount, page=page)
 
 
 def join(
@@ -42,9 +49,10 @@ def join(
     *,
     event: dict[str, Any] | None = None,
     mount: str = "",
+    page: str | None = None,
 ) -> Ended:
     """Call a function of a page by its number and wait until it has ended."""
-    session_hash = uuid4().hex
+    session_hash = page or uuid4().hex
     body = {"fn_index": dependency["id"], "data": data, "event_data": event, "session_hash": session_hash, "trigger_id": None}
     escaped, kind = json.dumps(body), {"content-type": "application/json"}  # a browser escapes half a character, too
     joined = client.post(f"{mount}/gradio_api/queue/join", content=escaped, headers=kind)

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import gradio as gr
 import pytest
@@ -14,15 +15,17 @@ from assistant.errors import SettingsError
 from assistant.web.admin_page import AdminPage
 from assistant.web.sign_in import SignIn
 from assistant.web.site import build_site
-from feedback_db import people, releases, requests, runs
+from feedback_db import conversations, corrections, examples, people, releases, requests, runs
 from feedback_db.audit import Audit
 from feedback_db.database import Database, Transaction
+from feedback_db.forecast import Forecast, Foreseen
 from feedback_db.recipe import Recipe, read_recipe
-from feedback_db.records import PersonId, Role
-from feedback_db.training_records import Request, RequestKind
+from feedback_db.records import Channel, ConversationId, CorrectionId, Decision, PersonId, Role, TurnId
+from feedback_db.training_records import ExampleId, Request, RequestKind
 from tests.assistant.web.conftest import NOW, Clock
 from tests.assistant.web.site_driving import Ended, join, read_config
 from tests.assistant.web.site_driving import call as call_at
+from tests.logged_replies import make_logged_reply
 
 Browse = Callable[..., TestClient]
 MOUNT = "/admin"
@@ -170,6 +173,49 @@ def test_training_a_dry_run_and_a_cancellation_are_asked_of_the_supervisor(
     with db.write() as tx:
         requests.handle(tx, asked[1].id, outcome="A run would start.", now=clock())
     assert "A run would start." in call(ada, config, "_look", "").shown["notice"]
+
+
+def test_a_dry_run_lists_what_would_be_trained_so_many_at_once(
+    db: Database, ada: TestClient, config: dict[str, Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.web.admin_view.MOST_FORESEEN", 1)
+    ids = [add_example(db, f"<b>{name}</b>") for name in ("one", "two")]
+    found = tuple(Foreseen(id=one, wordings=2, rows=6, is_new=one == ids[0]) for one in (*ids, ExampleId("erased")))
+    facts = {"rehearsed": 120, "stop": 6, "test": 9, "golden": 1, "guard": 160, "unwatched": 2, "tokens": 1234, "steps": 360}
+    call(ada, config, "_ask_dry_run", *read_fields(config, "_ask_dry_run").values())
+    with db.write() as tx:
+        (asked,) = requests.list_open(tx)
+        forecast = Forecast(examples=found, seconds=300.0, **facts)
+        requests.handle(tx, asked.id, outcome="A run would start.", forecast=forecast, now=clock())
+    shown = call(ada, config, "_look", "").shown["forecast"]
+    for words in ("3 examples, 1 new", "18 rows of 1,234 tokens", "360 at most", "5 min at most", "2 no longer watched", "1 more."):
+        assert words in shown
+    assert "&lt;b&gt;one" in shown
+    assert "two" not in shown
+    more = call(ada, config, "_show_more", event={"what": "forecast", "id": str(asked.id), "role": "2"}).shown["forecast"]
+    assert "&lt;b&gt;two" in more
+    assert "Show more" not in more
+    for wrong in ("x", "9" * 24, "99"):
+        told = call(ada, config, "_show_more", event={"what": "forecast", "id": wrong, "role": "2"})
+        assert told.is_success
+    clock.move(timedelta(minutes=1))
+    assert call(ada, config, "_look", "").shown["forecast"]["__type__"] == "update"  # it stays as it is
+
+
+def add_example(db: Database, question: str) -> ExampleId:
+    """Have somebody ask and correct, and approve that."""
+    name = uuid4().hex
+    with db.write() as tx:
+        people.add_visitor(tx, PersonId(name), now=NOW)
+        people.add_visitor(tx, PersonId(f"not {name}"), now=NOW)
+        talk = conversations.start_conversation(
+            tx, ConversationId(name), person_id=PersonId(name), channel=Channel.WEB, title=question, now=NOW
+        )
+        conversations.record_consent(tx, talk.id, given=True, wording="v", now=NOW)
+        turn = conversations.log_turn(tx, TurnId(name), conversation_id=talk.id, logged=make_logged_reply(question, "No."), now=NOW)
+        corrections.add_correction(tx, CorrectionId(name), turn_id=turn.id, corrected_reply="Yes.", author=PersonId(name), now=NOW)
+        corrections.review(tx, CorrectionId(name), Decision.APPROVED, reviewer=PersonId(f"not {name}"), now=NOW)
+        return examples.add_example(tx, CorrectionId(name), messages=[{"role": "user", "content": question}], now=NOW).id
 
 
 def test_a_release_is_rolled_back_only_with_its_version_typed(db: Database, ada: TestClient, config: dict[str, Any]) -> None:

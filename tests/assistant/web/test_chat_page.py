@@ -157,6 +157,10 @@ def find_only(db: Database) -> tuple[Conversation, Turn]:
     return conversation, conversations.list_turns(db.read(), conversation.id)[-1]
 
 
+def find_person(db: Database) -> PersonId:
+    return PersonId(db.read().execute("SELECT id FROM people WHERE kind = 'visitor'").fetchone()["id"])
+
+
 def test_every_function_of_the_page_needs_a_role(page: gr.Blocks) -> None:
     functions = [one for one in page.fns.values() if one.fn is not None]
     unguarded = [one.name for one in functions if not isinstance(getattr(one.fn, "required_role", None), Role)]
@@ -207,6 +211,33 @@ def test_a_reload_shows_the_conversation_again(db: Database, ann: TestClient, co
     conversation, turn = find_only(db)
     assert f'data-turn="{turn.id}"' in call(ann, config, "_load", [conversation.id, ""]).shown["chat"]
     assert "How long?" in call(ann, config, "_load", ["no such", ""]).shown["chat"]
+
+
+def test_what_is_asked_before_the_page_is_whole_stays_when_the_rest_is_drawn(ann: TestClient, config: dict[str, Any]) -> None:
+    refused = call(ann, config, "_send", ["a \u202e b", "", False], page="slow")
+    assert 'role="alert"' in refused.shown["notice"]
+    late = call(ann, config, "_load", ["", ""], page="slow")
+    assert "How long?" in late.shown["chat"]
+    assert "Help" in late.shown["header"]
+    assert {late.shown[name]["__type__"] for name in ("notice", "msg")} == {"update"}
+    answered = call(ann, config, "_send", ["hi", "", False], page="slow")
+    late = call(ann, config, "_load", ["", "hi"], page="slow")
+    assert (late.shown["conversation"], late.shown["chat"]) == (answered.shown["conversation"], answered.shown["chat"])
+
+
+def test_what_is_said_of_one_conversation_is_not_drawn_over_another(db: Database, ann: TestClient, config: dict[str, Any]) -> None:
+    first = call(ann, config, "_send", ["one", "", False], page="tab").shown["conversation"]
+    turn = conversations.list_turns(db.read(), ConversationId(first))[-1]
+    call(ann, config, "_begin", [], page="tab")
+    rate = {"turn": turn.id, "value": "good"}
+    late = call(ann, config, "_rate", [first], event=rate, page="tab")
+    assert late.shown["chat"]["__type__"] == "update"
+    assert db.read().execute("SELECT is_good FROM ratings").fetchone()[0] == 1
+    refused = call(ann, config, "_correct", [first], event={"turn": turn.id, "reply": "a \u202e b"}, page="tab")
+    assert refused.shown["chat"]["__type__"] == "update"
+    assert 'role="alert"' in refused.shown["notice"]
+    assert call(ann, config, "_erase", [first, ""], event={"id": first}, page="tab").shown["chat"]["__type__"] == "update"
+    assert conversations.list_conversations(db.read(), find_person(db), search="") == []
 
 
 def test_a_page_that_comes_back_follows_the_answer_under_way(

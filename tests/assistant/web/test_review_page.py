@@ -13,11 +13,11 @@ from starlette.testclient import TestClient
 from assistant.web.review_page import ReviewPage
 from assistant.web.sign_in import SignIn
 from assistant.web.site import build_site
-from feedback_db import conversations, corrections, erasure, examples, golden, people, releases
-from feedback_db.audit import Audit
+from feedback_db import conversations, corrections, erasure, examples, golden, people, releases, unwatched
+from feedback_db.audit import Audit, list_newest
 from feedback_db.database import Database
 from feedback_db.records import Channel, ConversationId, CorrectionId, CorrectionState, PersonId, Role, TurnId
-from feedback_db.training_records import ExampleId, OpeningQuestion, Related, Relation, Split, VariantSource
+from feedback_db.training_records import ExampleId, OpeningQuestion, Related, Relation, Split, VariantSource, Watched
 from tests.assistant.web.conftest import NOW, Clock
 from tests.assistant.web.site_driving import Ended, call, join, read_config
 from tests.logged_replies import make_logged_reply
@@ -31,10 +31,17 @@ class Aids:
     """Tells what a test wants."""
 
     related: list[Related] = field(default_factory=list)
+    watched: list[Watched] = field(default_factory=list)
     wordings: list[OpeningQuestion] = field(default_factory=list)
 
     def list_related(self, question: str, wrong_reply: str, right_reply: str) -> Sequence[Related]:
         return self.related
+
+    def list_watched(self, question: str, wrong_reply: str, right_reply: str) -> Sequence[Watched]:
+        return self.watched
+
+    def is_watched(self, key: str) -> bool:
+        return key in {one.key for one in self.watched}
 
     def list_wordings(self, question: str) -> Sequence[OpeningQuestion]:
         return self.wordings
@@ -125,7 +132,7 @@ def undo(browser: TestClient, config: dict[str, Any], state: str = "Waiting", se
 
 def add_asked(db: Database, name: str, question: str, aids: Aids) -> OpeningQuestion:
     """Have a visitor ask, and have it suggested as another wording."""
-    asked = OpeningQuestion(turn_id=TurnId(ask(db, name, question)), text=question, is_disliked=False)
+    asked = OpeningQuestion(turn_id=TurnId(ask(db, name, question)), text=question, reply="It is 3 years.", is_disliked=False)
     aids.wordings.append(asked)
     return asked
 
@@ -255,6 +262,15 @@ def test_a_dislike_is_not_sent_where_a_correction_has_come_meanwhile(db: Databas
     after = decide(bob, config, "_approve_item", shown, reply="46").shown
     assert "another one came" in after["notice"]
     assert state_of(db, "cleo") is CorrectionState.PENDING
+
+
+def test_what_most_people_propose_comes_first_with_their_number(db: Database, bob: TestClient, config: dict[str, Any]) -> None:
+    for name, corrected in (("ann", "44"), ("cleo", "45"), ("eve", "45")):
+        ask(db, name, "how long", corrected=corrected)
+    shown = load(bob, config).shown
+    assert (shown["chosen"], shown["reply"]) == ("cleo", "45")
+    assert "(2 people)" in shown["item"]
+    assert shown["item"].index("45") < shown["item"].index("44")
 
 
 def test_a_rejection_says_why(db: Database, bob: TestClient, config: dict[str, Any]) -> None:
@@ -404,6 +420,25 @@ def test_what_contradicts_is_shown_and_retired_with_the_approval(db: Database, b
     assert golden.list_golden(db.read()) == []
 
 
+def test_a_guard_question_that_says_the_old_fact_is_no_longer_watched_until_that_is_undone(
+    db: Database, bob: TestClient, config: dict[str, Any], aids: Aids
+) -> None:
+    aids.watched = [Watched(key="k1", question="how much", reply="It is 3 years.", relation=Relation.OLD_FACT)]
+    ask(db, "ann", "how long", corrected="It is 5 years.")
+    shown = load(bob, config).shown
+    assert "Guard set" in shown["related"]
+    assert "Says the old fact, too:" in shown["related"]
+    assert 'data-mark="unwatch" value="k1"' in shown["related"]
+    decide(bob, config, "_approve_item", shown, marked=json.dumps({"unwatch": ["k1", "k1", "no such", 7]}))
+    assert unwatched.list_unwatched(db.read()) == {"k1"}
+    row = next(one for one in list_newest(db.read()) if one.action == "stop_watching")
+    assert (row.actor_id, row.subject) == ("bob", "k1")
+    read = call(bob, config, "_look_at", ["Approved", ""], event={"id": "ann"}, mount=MOUNT).shown["item"]
+    assert "1 question of the guard set no longer watched since." in read
+    undo(bob, config)
+    assert unwatched.list_unwatched(db.read()) == frozenset()
+
+
 def test_what_says_the_old_fact_is_changed_with_the_approval(
     db: Database, browse: Browse, bob: TestClient, config: dict[str, Any], aids: Aids
 ) -> None:
@@ -457,7 +492,7 @@ def test_an_example_added_by_hand_waits_for_somebody_else(db: Database, browse: 
     decide(dora, config, "_approve_item", shown)
     (approved,) = examples.list_approved(db.read())
     assert (approved.user_message, approved.final_reply, approved.consent) == ("Where are you?", "In Leeds.", True)
-    assert "somebody has decided" in undo(bob, config)["notice"]
+    assert "a colleague has decided on the same since" in undo(bob, config)["notice"]
 
 
 def test_what_was_decided_is_read_in_full(db: Database, bob: TestClient, config: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ def test_what_was_shown_lets_go_before_the_next_is_shown() -> None:
         has_begun = anyio.Event()
 
         async def follow() -> None:
-            async with screens.take("page") as stay:
+            async with screens.take("page", "a") as stay:
                 has_begun.set()
                 while not stay.is_over:
                     await stay.pause(60)
@@ -31,7 +31,7 @@ def test_what_was_shown_lets_go_before_the_next_is_shown() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(follow)
             await has_begun.wait()
-            async with screens.take("page") as stay:
+            async with screens.take("page", "b") as stay:
                 told.append("second begins")
                 assert not stay.is_over
 
@@ -43,12 +43,38 @@ def test_pages_do_not_disturb_each_other() -> None:
     screens = Screens()
 
     async def show_both() -> None:
-        async with screens.take("one") as first, screens.take("another"):
+        async with screens.take("one", "a") as first, screens.take("another", "b"):
             assert not first.is_over
-            assert screens.is_taken("one")
+            assert (screens.find_shown("one"), screens.find_shown("another")) == ("a", "b")
 
     run(show_both)
-    assert not screens.is_taken("one")
+    assert screens.find_shown("one") == "a"
+    assert screens.find_shown("a third") is None
+
+
+def test_only_so_many_pages_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assistant.web.screen._MOST_PAGES", 2)
+    screens = Screens()
+    for page in ("one", "two", "one", "three"):
+        screens.note_shown(page, "a")
+    assert [screens.find_shown(page) for page in ("one", "two", "three")] == ["a", None, "a"]
+
+
+def test_whoever_waits_comes_after_whatever_is_shown() -> None:
+    screens, told = Screens(), list[str]()
+
+    async def show_behind() -> None:
+        async def wait() -> None:
+            await screens.wait_until_free("page")
+            told.append("waited")
+
+        async with anyio.create_task_group() as group, screens.take("page", "a"):
+            group.start_soon(wait)
+            await anyio.lowlevel.checkpoint()
+            told.append("shown")
+
+    run(show_behind)
+    assert told == ["shown", "waited"]
 
 
 def test_an_event_that_never_lets_go_holds_nothing_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +82,7 @@ def test_an_event_that_never_lets_go_holds_nothing_up_for_long(monkeypatch: pyte
     screens = Screens()
 
     async def show_twice() -> None:
-        async with screens.take("page") as first, screens.take("page") as second:
+        async with screens.take("page", "a") as first, screens.take("page", "b") as second:
             assert (first.is_over, second.is_over) == (True, False)
 
     run(show_twice)

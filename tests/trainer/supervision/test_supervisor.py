@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -12,11 +13,12 @@ from random import Random
 import psutil
 import pytest
 
-from feedback_db import conversations, erasure, examples, golden, people, releases, requests, runs, snapshots
+from feedback_db import conversations, erasure, examples, golden, people, releases, requests, runs, snapshots, unwatched
 from feedback_db.database import Database
 from feedback_db.errors import NotFoundError, NothingToRollBackError
+from feedback_db.forecast import read_forecast
 from feedback_db.recipe import Recipe, read_recipe
-from feedback_db.records import Channel, ConversationId, PersonId, Role, TurnId
+from feedback_db.records import Channel, ConversationId, CorrectionId, PersonId, Role, TurnId
 from feedback_db.reports import VerdictKind
 from feedback_db.training_records import ExampleId, RequestId, RequestKind, RunState
 from tests.auditing import open_audit
@@ -308,6 +310,37 @@ def test_a_dry_run_tells_what_would_be_trained_and_trains_nothing(db: Database, 
     start().tick(NOW)
     assert "A run would start. It would train 2 of the approved examples in 12 rows" in str(outcome(db, asked))
     assert runs.list_runs(db.read()) == []
+
+
+def test_a_dry_run_foresees_each_example_new_ones_first_and_how_long_it_takes(db: Database, start: Callable[..., Supervisor]) -> None:
+    approve_all(db)
+    supervisor = start()
+    train(db, supervisor)
+    with db.write() as tx:
+        first = next(one for one in runs.list_events(tx, last_run(db).id) if one.step is not None)
+        assert first.step is not None
+        later = replace(first, number=99, step=first.step + 10, happened_at=first.happened_at + timedelta(seconds=80))
+        runs.append_events(tx, last_run(db).id, [later])
+    approve(db, "k2", "where are you", "In Leeds.")
+    asked = ask(db, RequestKind.DRY_RUN)
+    supervisor.tick(NOW)
+    forecast = read_forecast(requests.find_request(db.read(), RequestId(asked)).forecast or "")
+    assert [(one.id, one.wordings, one.rows, one.is_new) for one in forecast.examples] == [
+        ("k2", 1, 6, True),
+        ("k0", 1, 6, False),
+        ("k1", 1, 6, False),
+    ]
+    assert forecast.steps == 80  # 18 rows and the few questions that there are to rehearse, by 8, in 20 epochs
+    assert forecast.seconds == pytest.approx(forecast.steps * 8, abs=60)
+    assert forecast.tokens > 18 * 4
+
+
+def test_a_run_knows_how_many_questions_are_no_longer_watched(db: Database, start: Callable[..., Supervisor]) -> None:
+    approve_all(db)
+    with db.write() as tx:
+        unwatched.stop_watching(tx, "a key", correction_id=CorrectionId("k0"), person_id=BOB, now=NOW)
+    train(db, start())
+    assert RunDirectory(db.path.parent / "runs" / last_run(db).id).read_spec().unwatched_count == 1
 
 
 def test_a_run_follows_the_recipe_that_it_was_asked_with_and_another_request_gets_its_own(
