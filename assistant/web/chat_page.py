@@ -32,7 +32,7 @@ from feedback_db.errors import FeedbackError, NotFoundError
 from feedback_db.records import ConversationId, Person, Role
 
 _PAUSE_S = 0.07  # between two looks at a reply on its way: some fourteen a second
-_PAUSE_EACH_S = 0.01  # for each reply that is drawn on any page: drawing one takes some 5 ms, and a crowd's must leave the replies time
+_PAUSE_EACH_S = 0.006  # for each reply that is drawn on any page: drawing one takes some 2 ms, and a crowd's must leave the replies time
 _HERE = Path(__file__).parent
 _SHOWN_AT_ONCE = 50  # turns; a page with more of them becomes slow, so more are shown only to whoever asks
 _MOST_DIGITS = 6  # of a number of turns that a browser tells
@@ -101,13 +101,17 @@ class ChatPage:
     def _listen(self, page: gr.Blocks) -> None:
         shown = [self._header, self._search, self._list, self._log, self._pending, self._notice, self._message, self._consent]
         here = self._conversation
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "outputs": [*shown, here]}
+        hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        quiet: dict[str, Any] = {**hidden, "outputs": [*shown, here]}
         asks = {**quiet, "concurrency_limit": None}
         opens = {**asks, "trigger_mode": "multiple"}  # or what is still being drawn would keep anything else from being opened
+        # Gradio makes each output anew that a yield leaves alone, half a millisecond each: what is yielded often has few.
+        follows = {**hidden, "outputs": [self._pending, self._notice], "concurrency_limit": None, "trigger_mode": "multiple"}
         writes: dict[str, Any] = {"fn": None, "inputs": here, "outputs": None, "js": _WRITE_ADDRESS, "show_progress": "hidden"}
         page.load(self._load, [here, self._message], js=_READ_ADDRESS, **asks).then(**writes)
         for say in (self._message.submit, self._submit.click):
             say(self._send, [self._message, here, self._consent], js=_KEEP_MESSAGE, **asks)
+        self._pending.follow(self._follow, None, **follows).then(self._show_end, here, **asks)
         self._end.click(self._stop, here, **quiet)
         self._log.ask(self._send_example, [here, self._consent], **asks)
         self._log.retry(self._retry, here, **asks)
@@ -125,115 +129,101 @@ class ChatPage:
         here.change(**writes)
 
     @requires(Role.END_USER)
-    async def _load(self, person: Person, conversation: str, asked: str, browser: gr.Request) -> _Drawing:
-        draw = partial(self._open, person, conversation, asked)
-        if self._screens.find_shown(browser.session_hash) is not None:  # somebody has asked before the page was whole
-            await self._screens.wait_until_free(browser.session_hash)
-            conversation = self._screens.find_shown(browser.session_hash) or ""
-            draw = partial(self._complete, person, conversation)
-        async for shown in self._draw(browser, conversation, draw):
-            yield shown
+    async def _load(self, person: Person, conversation: str, asked: str, browser: gr.Request) -> _Shown:
+        page = browser.session_hash
+        if self._screens.find_shown(page) is None:
+            return await self._draw(browser, conversation, partial(self._open, person, conversation, asked))
+        await self._screens.wait_until_free(page)  # somebody has asked before the page was whole: what was said to that stays
+        conversation = self._screens.find_shown(page) or ""
+        shown = await self._draw(browser, conversation, partial(self._open, person, conversation, ""))
+        return {part: value for part, value in shown.items() if part not in {self._notice, self._search}}
 
     @requires(Role.END_USER)
-    async def _load_named(self, person: Person, browser: gr.Request, event: gr.EventData) -> _Drawing:
+    async def _load_named(self, person: Person, browser: gr.Request, event: gr.EventData) -> _Shown:
         wanted = read_text(event, "id")
-        async for shown in self._draw(browser, wanted, partial(self._open, person, wanted, "")):
-            yield shown
+        return await self._draw(browser, wanted, partial(self._open, person, wanted, ""))
 
     @requires(Role.END_USER)
-    async def _begin(self, person: Person, browser: gr.Request) -> _Drawing:
-        async for shown in self._draw(browser, "", partial(self._open, person, "", "")):
-            yield shown
+    async def _begin(self, person: Person, browser: gr.Request) -> _Shown:
+        return await self._draw(browser, "", partial(self._open, person, "", ""))
 
-    async def _draw(self, browser: gr.Request, conversation: str, draw: Callable[[Stay], _Drawing]) -> _Drawing:
-        """Draw a conversation on a page, "" for a new one, until it shows something else."""
-        async with self._screens.take(browser.session_hash, conversation) as stay, aclosing(draw(stay)) as drawn:
-            async for shown in drawn:
-                if stay.is_over:
-                    break
-                if self._conversation in shown:
-                    self._screens.note_shown(browser.session_hash, shown[self._conversation])
-                yield shown
+    async def _draw(self, browser: gr.Request, conversation: str, draw: Callable[[], _Shown]) -> _Shown:
+        """Draw a conversation on a page, "" for a new one, unless the page is to show something else meanwhile."""
+        async with self._screens.take(browser.session_hash, conversation) as stay:
+            shown = await to_thread.run_sync(draw)
             if stay.is_over:
-                yield {self._notice: gr.skip()}  # Gradio tells the last one again at the end
+                return {self._notice: gr.skip()}
+            if self._conversation in shown:
+                self._screens.note_shown(browser.session_hash, shown[self._conversation])
+            return shown
 
-    async def _open(self, person: Person, conversation: str, asked: str, stay: Stay) -> _Drawing:
+    def _open(self, person: Person, conversation: str, asked: str) -> _Shown:
         """Show a conversation, and its answer that is under way; one that is not there is as good as none.
 
         `asked` is the last message that the browser sent and saw no answer to: where there is none, it goes back into the box.
         """
-        try:
-            conversation_id = await to_thread.run_sync(self._own.check, person, conversation) if conversation else None
-        except NotFoundError:
-            conversation_id = None
+        conversation_id = ConversationId(conversation) if self._own.is_own(person, conversation) else None
         found = None if conversation_id is None else self._answering.find(conversation_id)
-        shown = await to_thread.run_sync(self._show, person, conversation_id, found)
-        if asked.strip() and found is None and not await to_thread.run_sync(self._own.is_answered, conversation_id, asked):
+        shown = self._show(person, conversation_id, found)
+        if asked.strip() and found is None and not self._own.is_answered(conversation_id, asked):
             shown |= {self._message: asked, self._notice: chat_view.render_hint(_UNANSWERED)}
-        yield shown
-        if conversation_id is not None and found is not None:
-            async for shown in self._follow(person, conversation_id, found, stay):
-                yield shown
-
-    async def _complete(self, person: Person, conversation: str, stay: Stay) -> _Drawing:
-        """Draw what was not drawn yet on a page on which something was asked before: what was said to that stays."""
-        async for shown in self._open(person, conversation, "", stay):
-            yield {part: value for part, value in shown.items() if part not in {self._notice, self._search}}
+        return shown
 
     @requires(Role.END_USER)
-    async def _send(self, person: Person, message: str, conversation: str, consent: bool, browser: gr.Request) -> _Drawing:
-        if message.strip():
-            async for shown in self._ask(person, message, conversation, consent, browser):
-                yield shown
+    async def _send(self, person: Person, message: str, conversation: str, consent: bool, browser: gr.Request) -> _Shown:
+        return await self._ask(person, message, conversation, consent, browser)
 
     @requires(Role.END_USER)
-    async def _send_example(self, person: Person, conversation: str, consent: bool, browser: gr.Request, event: gr.EventData) -> _Drawing:
-        message = read_text(event, "message")
-        if message.strip():
-            async for shown in self._ask(person, message, conversation, consent, browser):
-                yield shown
+    async def _send_example(self, person: Person, conversation: str, consent: bool, browser: gr.Request, event: gr.EventData) -> _Shown:
+        return await self._ask(person, read_text(event, "message"), conversation, consent, browser)
 
     @requires(Role.END_USER)
-    async def _retry(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Drawing:
+    async def _retry(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Shown:
         begin = partial(self._own.begin_again, person, conversation, read_text(event, "turn"), None)
-        async for shown in self._draw(browser, conversation, partial(self._answer, person, conversation, begin, gr.skip())):
-            yield shown
+        return await self._answer(person, conversation, begin, gr.skip(), browser)
 
     @requires(Role.END_USER)
-    async def _rewrite(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Drawing:
+    async def _rewrite(self, person: Person, conversation: str, browser: gr.Request, event: gr.EventData) -> _Shown:
         begin = partial(self._own.begin_again, person, conversation, read_text(event, "turn"), read_text(event, "message"))
-        async for shown in self._draw(browser, conversation, partial(self._answer, person, conversation, begin, gr.skip())):
-            yield shown
+        return await self._answer(person, conversation, begin, gr.skip(), browser)
 
-    def _ask(self, person: Person, message: str, conversation: str, consent: bool, browser: gr.Request) -> _Drawing:
+    async def _ask(self, person: Person, message: str, conversation: str, consent: bool, browser: gr.Request) -> _Shown:
         """Answer a message, in a new conversation if there is none yet."""
+        if not message.strip():
+            return {self._notice: gr.skip()}
         begin = partial(self._own.begin_answer, person, message, conversation, consent=consent)
-        return self._draw(browser, conversation, partial(self._answer, person, conversation, begin, message))
+        return await self._answer(person, conversation, begin, message, browser)
 
     async def _answer(
-        self, person: Person, conversation: str, begin: Callable[[], tuple[ConversationId, UnderWay]], draft: object, stay: Stay
-    ) -> _Drawing:
-        """Begin an answer and show it while it is written; where it is refused, the box keeps the draft and the page shows why."""
+        self, person: Person, conversation: str, begin: Callable[[], tuple[ConversationId, UnderWay]], draft: object, browser: gr.Request
+    ) -> _Shown:
+        """Begin an answer and show that it is on its way; where it is refused, the box keeps the draft and the page shows why."""
         try:
             conversation_id, found = await to_thread.run_sync(begin)
         except (AssistantError, FeedbackError) as refused:
-            yield await to_thread.run_sync(self._refuse, person, conversation, refused) | {self._message: draft}
-            under_way = self._answering.find(ConversationId(conversation))
-            if under_way is None or not await to_thread.run_sync(self._own.is_own, person, conversation):
-                return
-            conversation_id, found = ConversationId(conversation), under_way  # which this page followed until now
-        else:
-            yield await to_thread.run_sync(self._show, person, conversation_id, found) | {self._message: ""}
-        async for shown in self._follow(person, conversation_id, found, stay):
-            yield shown
+            if conversation and not await to_thread.run_sync(self._own.is_own, person, conversation):
+                return await self._draw(browser, "", partial(self._refuse, person, conversation, refused)) | {self._message: draft}
+            self._screens.note_shown(browser.session_hash, conversation)
+            return {self._notice: chat_view.render_notice(str(refused)), self._message: draft}
+        shown = await self._draw(browser, conversation_id, partial(self._show, person, conversation_id, found))
+        return shown | {self._message: ""}
 
-    async def _follow(self, person: Person, conversation_id: ConversationId, found: UnderWay, stay: Stay) -> _Drawing:
-        """Show a reply while it is written; if the browser goes or shows something else, the reply goes on."""
-        async with aclosing(self._follow_text(found, stay)) as told:
-            async for text in told:
-                yield {self._pending: chat_view.render_pending(found.message, text)}
-        if not stay.is_over:
-            yield await to_thread.run_sync(self._show_end, person, conversation_id, found)
+    @requires(Role.END_USER)
+    async def _follow(self, person: Person, browser: gr.Request, event: gr.EventData) -> _Drawing:
+        """Show a reply while it is written; if the browser goes or shows something else, the reply goes on.
+
+        The page asks for it, with the mark that it was drawn with, wherever a reply on its way has been drawn.
+        """
+        conversation, mark = read_text(event, "conversation"), read_text(event, "mark")
+        is_own = await to_thread.run_sync(self._own.is_own, person, conversation)
+        found = self._answering.find(ConversationId(conversation)) if is_own else None
+        if found is not None and self._is_shown(browser, conversation):
+            async with self._screens.take(browser.session_hash, conversation) as stay, aclosing(self._follow_text(found, stay)) as told:
+                async for text in told:
+                    yield {self._pending: chat_view.render_pending(found.message, text, conversation=conversation, mark=mark)}
+                if found.error is not None and not stay.is_over:
+                    yield {self._notice: chat_view.render_notice(str(found.error))}
+        yield {self._notice: gr.skip()}  # Gradio tells the last one again at the end
 
     async def _follow_text(self, found: UnderWay, stay: Stay) -> AsyncGenerator[str, None]:
         """Tell what there is of a reply whenever there is more of it, as often as all that are drawn allow."""
@@ -250,14 +240,20 @@ class ChatPage:
         finally:
             self._drawn_count -= 1
 
-    def _show_end(self, person: Person, conversation_id: ConversationId, found: UnderWay) -> _Shown:
-        """Return what an answer that has ended changes on the page; what is being searched for meanwhile stays."""
+    @requires(Role.END_USER)
+    async def _show_end(self, person: Person, conversation: str, browser: gr.Request) -> _Shown:
+        """Show a conversation as it is once its answer has ended; what is being searched for meanwhile stays."""
+        is_under_way = self._answering.find(ConversationId(conversation)) is not None  # the next answer, which is followed, too
+        if not conversation or is_under_way or not self._is_shown(browser, conversation):
+            return {self._notice: gr.skip()}
+        return await self._draw(browser, conversation, partial(self._end_answer, person, conversation))
+
+    def _end_answer(self, person: Person, conversation: str) -> _Shown:
         try:
-            log = self._render_log(person, conversation_id, None)
+            log = self._render_log(person, self._own.check(person, conversation), None)
         except NotFoundError as gone:
-            return self._refuse(person, conversation_id, gone)
-        shown = {self._log: log, self._pending: "", self._header: self._render_header(person), self._conversation: conversation_id}
-        return shown if found.error is None else shown | {self._notice: chat_view.render_notice(str(found.error))}
+            return self._refuse(person, conversation, gone)
+        return {self._log: log, self._pending: "", self._header: self._render_header(person), self._conversation: conversation}
 
     def _refuse(self, person: Person, conversation: str, refused: Exception) -> _Shown:
         """Say why something cannot be; where that is because the conversation is gone, the page shows a new one."""
@@ -326,14 +322,12 @@ class ChatPage:
         return {self._list: self._render_list(person, conversation, search), self._notice: ""}
 
     @requires(Role.END_USER)
-    async def _erase(self, person: Person, conversation: str, search: str, browser: gr.Request, event: gr.EventData) -> _Drawing:
+    async def _erase(self, person: Person, conversation: str, search: str, browser: gr.Request, event: gr.EventData) -> _Shown:
         wanted = read_text(event, "id")
         await to_thread.run_sync(self._own.erase, person, wanted)
         if wanted == conversation and self._is_shown(browser, wanted):
-            async for shown in self._draw(browser, "", partial(self._open, person, "", "")):
-                yield shown
-        else:
-            yield {self._list: await to_thread.run_sync(self._render_list, person, conversation, search), self._notice: ""}
+            return await self._draw(browser, "", partial(self._open, person, "", ""))
+        return {self._list: await to_thread.run_sync(self._render_list, person, conversation, search), self._notice: ""}
 
     @requires(Role.END_USER)
     def _find(self, person: Person, conversation: str, search: str) -> _Shown:
@@ -388,11 +382,15 @@ class ChatPage:
             self._search: "",
             self._list: self._render_list(person, conversation_id or "", ""),
             self._log: self._render_log(person, conversation_id, under_way),
-            self._pending: "" if under_way is None else chat_view.render_pending(under_way.message, under_way.text),
+            self._pending: "" if under_way is None or conversation_id is None else self._render_pending(conversation_id, under_way),
             self._notice: "",
             self._conversation: conversation_id or "",
             self._consent: found is not None and bool(found.consent),
         }
+
+    def _render_pending(self, conversation: ConversationId, under_way: UnderWay) -> str:
+        """Return a reply on its way, with a new mark: the page follows it from here on."""
+        return chat_view.render_pending(under_way.message, under_way.text, conversation=conversation, mark=uuid.uuid4().hex)
 
     def _render_header(self, person: Person) -> str:
         version = self._live.status().version

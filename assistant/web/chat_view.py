@@ -58,6 +58,8 @@ class _Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pending:
+    conversation: str
+    mark: str
     message: str
     text: str
     html: Markup
@@ -107,9 +109,10 @@ def mark_anew(log: str, mark: str) -> str:
     return log + str(Markup('<i hidden data-mark="{}"></i>').format(mark))
 
 
-def render_pending(message: str, text: str) -> str:
-    """Return a turn whose reply is being written."""
-    return _render_log(pending=_Pending(message=message, text=text, html=render_markdown(text)))
+def render_pending(message: str, text: str, *, conversation: str, mark: str) -> str:
+    """Return a turn whose reply is being written; a page follows the reply once for each mark that it sees."""
+    pending = _Pending(conversation=conversation, mark=mark, message=message, text=text, html=render_markdown(text))
+    return _render_log(pending=pending)
 
 
 def render_conversations(conversations: Sequence[Conversation], *, shown: ConversationId | None, search: str) -> str:

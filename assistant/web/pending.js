@@ -1,10 +1,11 @@
-// The reply on its way: the page stays at its end, unless somebody has scrolled up to read; once it is whole, it is read out, once.
+// The reply on its way: it is followed from where it was drawn; the page stays at its end, unless somebody has scrolled up to read; once it is whole, it is read out, once.
 const view = document.querySelector('#main')
 const told = document.body.appendChild(document.createElement('div'))
 told.className = 'unseen'
 told.setAttribute('role', 'status')
 let follows = true
 let asked
+let mark // of the drawing that is followed
 view.addEventListener('scroll', () => {
   follows = view.scrollHeight - view.scrollTop - view.clientHeight < 80
 })
@@ -15,7 +16,12 @@ const readOut = (message) => {
   }
 }
 watch('value', () => {
-  const now = element.querySelector('.turn .by-user .text')?.textContent
+  const turn = element.querySelector('.turn')
+  if (turn && turn.dataset.mark !== mark) {
+    trigger('follow', {conversation: turn.dataset.conversation, mark: turn.dataset.mark})
+  }
+  mark = turn?.dataset.mark
+  const now = turn?.querySelector('.by-user .text').textContent
   if (asked === undefined && now !== undefined) {
     follows = true
     told.textContent = ''

@@ -31,8 +31,8 @@ class GuardedPage(Protocol):
 def requires(role: Role) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Let a page's method run only for somebody of this role, who becomes its first argument in the place of the request.
 
-    The method is a plain function or an asynchronous generator, and is given no half characters. What it returns is marked with
-    `required_role`.
+    The method is a function, an asynchronous one, or an asynchronous generator, and is given no half characters. What it returns is marked
+    with `required_role`.
 
     Raises:
         NotPermittedError: when it is called by anybody else.
@@ -47,6 +47,13 @@ def requires(role: Role) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
                 async with aclosing(method(page, person, *map(_mend, values))) as told:
                     async for one in told:
                         yield one
+
+        elif inspect.iscoroutinefunction(method):
+
+            @wraps(method)
+            async def guarded(page: GuardedPage, request: gr.Request, *values: Any) -> Any:
+                person = await to_thread.run_sync(_admit, page, request, role)
+                return await method(page, person, *map(_mend, values))
 
         else:
 

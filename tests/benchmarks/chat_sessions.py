@@ -9,6 +9,7 @@ import asyncio
 import json
 import math
 import os
+import re
 import socket
 import statistics
 import subprocess
@@ -33,6 +34,7 @@ from rich.console import Console
 
 ROOT = Path(__file__).parents[2]
 _WAIT_S = 300
+_DRAWN = re.compile(r'data-conversation="(\w+)" data-mark="(\w+)"')  # a reply on its way
 app = typer.Typer(add_completion=False)
 _console = Console(stderr=True, width=140)
 
@@ -73,13 +75,16 @@ class Browser:
         heard = Heard(time.perf_counter())
         shown: dict[str, Any] = {}
         try:
-            async for shown in self._call("_send", [question, self._conversation, False]):
-                if 'class="text writing"' in str(shown.get("pending")):
-                    heard.pieces.append(time.perf_counter())
+            shown = await self._call_to_end("_send", [question, self._conversation, False])
+            self._conversation = shown["conversation"] if isinstance(shown["conversation"], str) else self._conversation
+            if (drawn := _DRAWN.search(str(shown["pending"]))) is not None:  # as its script does
+                async for shown in self._call("_follow", [], {"conversation": drawn[1], "mark": drawn[2]}):
+                    if 'class="text writing"' in str(shown.get("pending")):
+                        heard.pieces.append(time.perf_counter())
+                shown = await self._call_to_end("_show_end", [self._conversation])
         except RefusedError as refused:
             heard.problem = str(refused)
         heard.ended_at = time.perf_counter()
-        self._conversation = shown.get("conversation") or self._conversation
         if not heard.problem and 'class="problem"' in f"{shown.get('notice')}{shown.get('chat')}":
             heard.problem = str(shown["notice"] or shown["chat"])[:300]
         return heard
@@ -87,8 +92,7 @@ class Browser:
     async def train(self) -> None:
         """Press "Train now" on the admin page, with the recipe as it stands there."""
         fields = [self._components[field].get("value") for field in self._functions["_ask_train"]["inputs"]]
-        async for _ in self._call("_ask_train", fields):
-            pass
+        await self._call_to_end("_ask_train", fields)
 
     def begin_anew(self) -> None:
         """Begin a new conversation with the next question."""
@@ -98,14 +102,21 @@ class Browser:
         """Leave."""
         await self._client.aclose()
 
-    async def _call(self, name: str, data: list[Any]) -> AsyncIterator[dict[str, Any]]:
+    async def _call_to_end(self, name: str, data: list[Any]) -> dict[str, Any]:
+        """Call a function of the page; return what is shown at the end."""
+        shown: dict[str, Any] = {}
+        async for one in self._call(name, data):
+            shown = one
+        return shown
+
+    async def _call(self, name: str, data: list[Any], event: dict[str, Any] | None = None) -> AsyncIterator[dict[str, Any]]:
         """Call a function of the page; yield what is shown, by component, each time that it changes.
 
         Raises:
             RefusedError: the site does not do it.
         """
         function = self._functions[name]
-        body = {"fn_index": function["id"], "data": data, "event_data": None, "session_hash": self._session_hash, "trigger_id": None}
+        body = {"fn_index": function["id"], "data": data, "event_data": event, "session_hash": self._session_hash, "trigger_id": None}
         joined = await self._client.post("/gradio_api/queue/join", json=body)
         if joined.status_code != httpx.codes.OK:
             raise RefusedError(f"{joined.status_code}: {joined.text[:200]}")

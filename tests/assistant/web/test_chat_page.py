@@ -1,6 +1,8 @@
 """The chat page as a browser drives it, over a tiny random base: through the wall and Gradio's queue."""
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -146,8 +148,33 @@ def config(ann: TestClient) -> dict[str, Any]:
     return read_config(ann)
 
 
-def say(browser: TestClient, config: dict[str, Any], message: str, conversation: str = "", *, consent: bool = False) -> Ended:
-    return call(browser, config, "_send", [message, conversation, consent])
+def say(
+    browser: TestClient,
+    config: dict[str, Any],
+    message: str,
+    conversation: str = "",
+    *,
+    consent: bool = False,
+    page: str | None = None,
+) -> Ended:
+    """Send a message and follow its answer to the end."""
+    return follow(browser, config, call(browser, config, "_send", [message, conversation, consent], page=page), page=page)
+
+
+def follow(browser: TestClient, config: dict[str, Any], drawn: Ended, *, page: str | None = None) -> Ended:
+    """Do what a page does where a reply on its way was drawn; return all that was shown then, and told."""
+    found = re.search(r'data-conversation="(\w+)" data-mark="(\w+)"', str(drawn.shown.get("pending")))
+    if found is None:
+        return drawn
+    followed = call(browser, config, "_follow", [], event={"conversation": found[1], "mark": found[2]}, page=page)
+    ended = call(browser, config, "_show_end", [found[1]], page=page)
+    changed = {name: value for one in (followed, ended) for name, value in one.shown.items() if not isinstance(value, dict)}
+    return replace(
+        ended,
+        is_success=drawn.is_success and followed.is_success and ended.is_success,
+        shown={**drawn.shown, **changed},
+        sent=drawn.sent + followed.sent + ended.sent,
+    )
 
 
 def find_only(db: Database) -> tuple[Conversation, Turn]:
@@ -220,13 +247,13 @@ def test_what_is_asked_before_the_page_is_whole_stays_when_the_rest_is_drawn(ann
     assert "How long?" in late.shown["chat"]
     assert "Help" in late.shown["header"]
     assert {late.shown[name]["__type__"] for name in ("notice", "msg")} == {"update"}
-    answered = call(ann, config, "_send", ["hi", "", False], page="slow")
+    answered = say(ann, config, "hi", page="slow")
     late = call(ann, config, "_load", ["", "hi"], page="slow")
     assert (late.shown["conversation"], late.shown["chat"]) == (answered.shown["conversation"], answered.shown["chat"])
 
 
 def test_what_is_said_of_one_conversation_is_not_drawn_over_another(db: Database, ann: TestClient, config: dict[str, Any]) -> None:
-    first = call(ann, config, "_send", ["one", "", False], page="tab").shown["conversation"]
+    first = say(ann, config, "one", page="tab").shown["conversation"]
     turn = conversations.list_turns(db.read(), ConversationId(first))[-1]
     call(ann, config, "_begin", [], page="tab")
     rate = {"turn": turn.id, "value": "good"}
@@ -246,7 +273,7 @@ def test_a_page_that_comes_back_follows_the_answer_under_way(
     say(ann, config, "hi")
     conversation, _ = find_only(db)
     found = answering.ask(conversation.id, "and now?", person_id=conversation.person_id)
-    shown = call(ann, config, "_load", [conversation.id, ""]).shown
+    shown = follow(ann, config, call(ann, config, "_load", [conversation.id, ""])).shown
     assert found.is_ended
     assert shown["chat"].count("data-turn=") == 2
 
@@ -282,7 +309,7 @@ def test_an_answer_whose_conversation_is_deleted_meanwhile_ends_in_a_new_one(
     found = answering.ask(conversation.id, "and now?", person_id=conversation.person_id)
     with db.write() as tx:
         erasure.erase_conversation(tx, conversation.id, now=NOW)
-    ended = call(ann, config, "_load", [conversation.id, ""])
+    ended = follow(ann, config, call(ann, config, "_load", [conversation.id, ""]))
     found.wait()
     assert ended.is_success
     assert ended.shown["conversation"] == ""
@@ -367,10 +394,10 @@ def test_a_rating_is_given_and_taken_back(db: Database, ann: TestClient, config:
 def test_the_last_message_is_asked_again_or_in_other_words(db: Database, ann: TestClient, config: dict[str, Any]) -> None:
     say(ann, config, "hi")
     conversation, first = find_only(db)
-    call(ann, config, "_retry", [conversation.id], event={"turn": first.id})
+    follow(ann, config, call(ann, config, "_retry", [conversation.id], event={"turn": first.id}))
     again = find_only(db)[1]
     assert (again.user_message, again.replaces) == ("hi", first.id)
-    call(ann, config, "_rewrite", [conversation.id], event={"turn": again.id, "message": "hello"})
+    follow(ann, config, call(ann, config, "_rewrite", [conversation.id], event={"turn": again.id, "message": "hello"}))
     assert [turn.user_message for turn in conversations.list_turns(db.read(), conversation.id)] == ["hello"]
 
 

@@ -116,7 +116,7 @@ def test_what_anybody_wrote_is_text_everywhere() -> None:
     shown = [
         show(turn, ratings=(Rating(turn_id=TURN.id, is_good=False, reason="", comment=HOSTILE),)),
         chat_view.render_log([], [], [], greeting=HOSTILE, examples=[HOSTILE], has_consent=False, is_answering=False),
-        chat_view.render_pending(HOSTILE, HOSTILE),
+        chat_view.render_pending(HOSTILE, HOSTILE, conversation=HOSTILE, mark=HOSTILE),
         chat_view.render_conversations([talk], shown=None, search=""),
         chat_view.render_conversations([], shown=None, search=HOSTILE),
         chat_view.render_header(HOSTILE, person, path="/", version=1, mounts=["/", "/admin"], side="List"),
