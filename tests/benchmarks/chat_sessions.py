@@ -81,12 +81,12 @@ class Browser:
                 async for shown in self._call("_follow", [], {"conversation": drawn[1], "mark": drawn[2]}):
                     if 'class="text writing"' in str(shown.get("pending")):
                         heard.pieces.append(time.perf_counter())
+                    heard.problem = heard.problem or _find_problem(shown)
                 shown = await self._call_to_end("_show_end", [self._conversation])
         except RefusedError as refused:
             heard.problem = str(refused)
         heard.ended_at = time.perf_counter()
-        if not heard.problem and 'class="problem"' in f"{shown.get('notice')}{shown.get('chat')}":
-            heard.problem = str(shown["notice"] or shown["chat"])[:300]
+        heard.problem = heard.problem or _find_problem(shown)
         return heard
 
     async def train(self) -> None:
@@ -313,6 +313,11 @@ def _draw_questions(count: int, seed: int = 0) -> list[str]:
     rng = Random(f"sessions:{seed}")
     intents = [intent for intent in load_corpus().intents.values() if intent.entity is None]
     return [pick_alternatives(rng.choice(rng.choice(intents).questions), rng) for _ in range(count)]
+
+
+def _find_problem(shown: dict[str, Any]) -> str:
+    """Return what a page says that went wrong, "" where it says nothing of the kind."""
+    return next((str(shown[part])[:300] for part in ("notice", "chat") if 'class="problem"' in str(shown.get(part))), "")
 
 
 def _count_overlaps(heard: list[Heard]) -> int:
