@@ -180,7 +180,7 @@ class Batcher:
     def _has_room_for(self, row: Row) -> bool:
         rows = len(self._rows) + 1
         longest = max(one.end for one in (*self._rows, row))
-        return rows <= self._max_rows and (rows == 1 or rows * longest * self._cache.bytes_a_token <= self._max_cache_bytes)
+        return rows <= self._max_rows and (rows == 1 or self._cache.count_bytes(rows, longest, keep=rows - 1) <= self._max_cache_bytes)
 
     def _place(self, row: Row) -> None:
         """Give a row a place, behind all others, and what is already read of its prompt."""

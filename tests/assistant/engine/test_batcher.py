@@ -258,3 +258,19 @@ def test_a_long_prompt_is_read_in_pieces_between_the_tokens_of_others(base: Base
     reads = [place for place, what in enumerate(order) if what == "read"]
     assert len(reads) >= 4
     assert all(order[place + 1] == "write" for place in reads)
+
+
+def test_as_many_rows_are_admitted_as_memory_holds_also_after_a_long_one(base: BaseModel) -> None:
+    most = 0
+    with LiveAssistant(base, EngineLimits(rows=8)) as live:
+        live.swap_to(make_bare_release(base))
+        batcher = live._batcher
+        length = len(render_prompt(base.tokenizer, ask(3))) + LONG.max_tokens
+        batcher._max_cache_bytes = 2 * (length + 64) * batcher._cache.bytes_a_token  # for two of them, and for no four
+        read(live.stream(PROMPTS[5], Sampling(max_tokens=180)))
+        replies = [live.stream(ask(3), LONG) for _ in range(6)]
+        while any(reply.outcome is None for reply in replies):
+            most = max(most, live.status().rows)
+        for reply in replies:
+            read(reply)
+    assert most == 2
