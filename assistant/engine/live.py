@@ -388,9 +388,11 @@ class LiveAssistant:
             return
         ready.set_result(None)
         batcher = self._batcher
-        while self._take_in(batcher):
+        goes_on = True
+        while goes_on:
             try:
-                self._meter.count_tokens(batcher.step())
+                if goes_on := self._take_in(batcher):
+                    self._meter.count_tokens(batcher.step())
             except Exception as error:  # noqa: BLE001  whatever it was, the next replies are to be written
                 batcher.end_all(error)
         batcher.close()

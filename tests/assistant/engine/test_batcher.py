@@ -26,6 +26,7 @@ from assistant.engine.limits import EngineLimits
 from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.rendering import render_prompt
 from assistant.engine.reply import FinishReason, Reply, Sampling
+from assistant.engine.row_cache import RowCache
 from assistant.errors import BaseUnsupportedError, GenerationError, QueueFullError
 from assistant.prompt import Message, build_messages
 from tests.random_adapters import describe_release
@@ -274,3 +275,48 @@ def test_as_many_rows_are_admitted_as_memory_holds_also_after_a_long_one(base: B
         for reply in replies:
             read(reply)
     assert most == 2
+
+
+def test_a_lost_device_fails_the_replies_under_way_and_the_engine_goes_on(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    with LiveAssistant(base, EngineLimits(rows=2)) as live:
+        live.swap_to(make_bare_release(base))
+        alone = read(live.stream(PROMPTS[0], LONG))
+        replies = [live.stream(prompt, Sampling(max_tokens=200)) for prompt in PROMPTS[:3]]
+        next(replies[0])
+        with monkeypatch.context() as patch:
+            patch.setattr(base.model.lm_head, "forward", fail)
+            for copy in ("move", "swap", "read"):
+                patch.setattr(RowCache, copy, fail)
+            for reply in replies:
+                with pytest.raises(GenerationError, match="unspecified launch failure"):
+                    read(reply)
+        assert (live.status().rows, live.status().waiting, live._releases._users) == (0, 0, {})
+        assert read(live.stream(PROMPTS[0], LONG)) == alone
+
+
+def test_a_reply_whose_text_fails_ends_alone(base: BaseModel) -> None:
+    with LiveAssistant(base) as live:
+        live.swap_to(make_bare_release(base))
+        alone = read(live.stream(PROMPTS[0], LONG))
+        broken = live.stream(PROMPTS[1], LONG, stop=[5])  # type: ignore[list-item]
+        other = live.stream(PROMPTS[0], LONG)
+        with pytest.raises(GenerationError):
+            read(broken)
+        assert broken.outcome is not None
+        assert broken.outcome.finish is FinishReason.FAILED
+        assert read(other) == alone
+
+
+def test_a_reply_is_whole_where_there_is_no_memory_to_keep_what_was_read(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with LiveAssistant(base) as live:
+        live.swap_to(make_bare_release(base))
+        alone = read(live.stream(PROMPTS[0], LONG))
+        monkeypatch.setattr(RowCache, "read", fail)
+        replies = [live.stream(PROMPTS[0], LONG) for _ in range(2)]
+        assert [read(reply) for reply in replies] == [alone] * 2
