@@ -167,12 +167,14 @@ class LiveAssistant:
             chosen = self._choose_version(version)
         slot = self._pin(chosen)
         with self._changed:
-            reply = Reply(next(self._numbers), chosen, sampling, len(ids), deadline_s)
             try:
                 self._submit(self._make_row(reply, ids, slot, stop))
-            except AssistantClosedError:
+                self._check_queue()  # again: others may have come meanwhile
+                reply = Reply(next(self._numbers), chosen, sampling, len(ids), deadline_s)
+            except BaseException:
                 self._releases.unpin(chosen)
                 raise
+                self._changed.notify_all()
             self._replies[reply.id] = reply
         return reply
 
@@ -239,8 +241,20 @@ class LiveAssistant:
             raise ReleaseNotLoadedError(chosen, sorted(self._known))
         if len(self._replies) >= self.limits.rows + self.limits.waiting:
             raise QueueFullError(len(self._replies), self._meter.estimate_wait_s(len(self._replies), self.limits.rows))
+
+    def _is_at_hand(self, release: ServedRelease) -> bool:
+        """Say whether what lies in a slot, or the bare base, is what was verified of this release; under `_changed`."""
+        return self._known.get(release.version) == release and self._releases.has(release.version)
+
+    def _publish(self, version: int, taken_s: float) -> None:
+        """Make a version that is at hand the live one, which took so many seconds; under `_changed`."""
+        self._releases.publish(version)
+        self._meter.note_swap(taken_s)
+
+        self._check_queue()
         return chosen
 
+    def _check_queue(self) -> None:
     def _pin(self, version: int) -> int | None:
         """Return the slot of a version and keep it there; where its adapter had to give way, it is loaded again."""
         with self._changed:

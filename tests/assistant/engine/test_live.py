@@ -2,6 +2,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from assistant.engine.adapter_files import MANIFEST, WEIGHTS, Adapter, verify_adapter
 from assistant.engine.adapter_slots import AdapterSlots
 from assistant.engine.base_model import BaseModel, load_base_model
+from assistant.engine.limits import EngineLimits
 from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.rendering import count_prompt_tokens
 from assistant.engine.reply import FinishReason, Reply, Sampling
@@ -23,6 +25,7 @@ from assistant.errors import (
     GenerationError,
     NoMemoryError,
     NothingServedError,
+    QueueFullError,
     ReleaseMismatchError,
     ReleaseNotLoadedError,
 )
@@ -336,3 +339,33 @@ def test_a_closed_assistant_ends_its_replies_and_takes_no_more(base: BaseModel) 
     assert all(reply.outcome is not None for reply in replies)
     with pytest.raises(AssistantClosedError):
         live.stream(HI, SHORT)
+
+
+def test_what_cannot_be_asked_for_keeps_no_slot(live: LiveAssistant) -> None:
+    with pytest.raises(TypeError):
+        live.stream(HI, SHORT, stop=5)  # type: ignore[arg-type]
+    assert live._releases._users == {}
+
+
+def test_many_who_ask_at_one_moment_do_not_get_past_the_end_of_the_queue(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LiveAssistant(base, EngineLimits(rows=1, waiting=2)) as live:
+        live.swap_to(make_bare_release(base))
+        together, pin = threading.Barrier(8), live._pin
+        monkeypatch.setattr(live, "_pin", lambda version: (together.wait(), pin(version))[1])
+        replies: list[Reply] = []
+        counted: list[int] = []
+
+        def ask() -> None:
+            with suppress(QueueFullError):
+                replies.append(live.stream(HI, Sampling(max_tokens=200)))
+                counted.append(len(live._replies))
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for reply in replies:
+            read(reply)
+        assert max(counted) <= 3
+        assert live._releases._users == {}
