@@ -105,6 +105,7 @@ class LiveAssistant:
         self._replies: dict[int, Reply] = {}
         self._changed = Condition()  # over the three above, and told of whenever a reply ends
         self._loading = Lock()  # one adapter is loaded at a time
+        self._is_short_of_slots = False  # one that is loaded waits for a slot
         self._numbers = itertools.count(1)
         self._meter = Meter()
         self._inbox: SimpleQueue[Callable[[Batcher], None] | None] = SimpleQueue()
@@ -198,12 +199,15 @@ class LiveAssistant:
             AssistantClosedError: the assistant has been closed.
         """
         started = time.perf_counter()
+        with self._changed:
+            if self._is_at_hand(release):  # a rollback waits for nobody, and for no adapter that is being loaded
+                self._publish(release.version, time.perf_counter() - started)
+                return (time.perf_counter() - started) * 1000
         with self._loading:
             written_s = self._load(release)
             publishing = time.perf_counter()
             with self._changed:
-                self._releases.publish(release.version)
-                self._meter.note_swap(written_s + time.perf_counter() - publishing)
+                self._publish(release.version, written_s + time.perf_counter() - publishing)
         return (time.perf_counter() - started) * 1000
 
     def load(self, release: ServedRelease) -> None:
@@ -256,9 +260,13 @@ class LiveAssistant:
 
     def _check_queue(self) -> None:
     def _pin(self, version: int) -> int | None:
-        """Return the slot of a version and keep it there; where its adapter had to give way, it is loaded again."""
+        """Return the slot of a version and keep it there; where its adapter had to give way, it is loaded again.
+
+        While an adapter waits for a slot, new replies of all but the live release come behind it: it would wait for ever for the last of
+        replies that overlap.
+        """
         with self._changed:
-            if self._releases.has(version):
+            if self._releases.has(version) and (version == self._releases.live or not self._is_short_of_slots):
                 return self._releases.pin(version)
         with self._loading:
             self._load(self._known[version])
@@ -268,8 +276,8 @@ class LiveAssistant:
     def _load(self, release: ServedRelease) -> float:
         """Have a release at hand; return how long its adapter took to be written into a slot, in seconds."""
         with self._changed:
-            if self._known.get(release.version) == release and self._releases.has(release.version):
-                return 0.0  # what lies in its slot is what was verified
+            if self._is_at_hand(release):
+                return 0.0
         adapter = self._verify(release)
         slot, written_s = self._fill_slot(adapter)
         try:
@@ -312,10 +320,14 @@ class LiveAssistant:
         if adapter is None:
             return BARE, 0.0
         with self._changed:
-            while (slot := self._releases.take_slot()) is None:
-                if self._closed:
-                    raise AssistantClosedError
-                self._changed.wait()
+            try:
+                while (slot := self._releases.take_slot()) is None:
+                    if self._closed:
+                        raise AssistantClosedError
+                    self._is_short_of_slots = True
+                    self._changed.wait()
+            finally:
+                self._is_short_of_slots = False
         try:
             if not self._slots.has_room_for(adapter):
                 self._run_in_engine(lambda: self._slots.make_room(adapter))

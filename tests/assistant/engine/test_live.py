@@ -369,3 +369,59 @@ def test_many_who_ask_at_one_moment_do_not_get_past_the_end_of_the_queue(base: B
             read(reply)
         assert max(counted) <= 3
         assert live._releases._users == {}
+
+
+def test_a_rollback_waits_for_no_adapter_that_is_being_loaded(
+    live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (describe_release(live.base, seed, make_adapter(tmp_path / str(seed), live.base, seed=seed)) for seed in (1, 2))
+    live.swap_to(one)
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def read_slowly(folder: Path, *, revision: str | None = None) -> Adapter:
+        begun.set()
+        may_go_on.wait()
+        return verify_adapter(folder, revision=revision)
+
+    monkeypatch.setattr("assistant.engine.live.verify_adapter", read_slowly)
+    load = threading.Thread(target=live.load, args=[two])
+    rollback = threading.Thread(target=live.swap_to, args=[make_bare_release(live.base)])
+    load.start()
+    begun.wait()
+    rollback.start()
+    rollback.join(timeout=5)
+    waited = rollback.is_alive()
+    may_go_on.set()
+    load.join()
+    rollback.join()
+    assert not waited
+    assert (live.status().version, live.status().loaded) == (0, (0, 1, 2))
+
+
+def test_an_adapter_that_waits_for_a_slot_gets_it_though_new_replies_ask_for_the_one_that_lies_there(
+    base: BaseModel, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LiveAssistant(base, EngineLimits(slots=2)) as live:
+        live.swap_to(make_bare_release(base))
+        releases = [describe_release(base, seed, make_adapter(tmp_path / str(seed), base, seed=seed)) for seed in (1, 2, 3)]
+        for release in releases[:2]:
+            live.load(release)
+            live._pin(release.version)  # as a reply does
+        waits, wait = threading.Event(), live._changed.wait
+        monkeypatch.setattr(live._changed, "wait", lambda: (waits.set(), wait())[1])
+        swap = threading.Thread(target=live.swap_to, args=[releases[2]], daemon=True)
+        swap.start()
+        waits.wait()
+        later = threading.Thread(target=live._pin, args=[1])
+        later.start()
+        later.join(timeout=0.2)
+        with live._changed:
+            live._releases.unpin(1)
+            live._changed.notify_all()
+        swap.join(timeout=10)
+        assert live.status().version == 3
+        with live._changed:
+            live._releases.unpin(2)
+            live._changed.notify_all()
+        later.join()
+        assert live.status().loaded == (0, 1, 3)
