@@ -169,13 +169,13 @@ class LiveAssistant:
         slot = self._pin(chosen)
         with self._changed:
             try:
-                self._submit(self._make_row(reply, ids, slot, stop))
                 self._check_queue()  # again: others may have come meanwhile
                 reply = Reply(next(self._numbers), chosen, sampling, len(ids), deadline_s)
+                self._submit(self._make_row(reply, ids, slot, stop))
             except BaseException:
                 self._releases.unpin(chosen)
-                raise
                 self._changed.notify_all()
+                raise
             self._replies[reply.id] = reply
         return reply
 
@@ -243,6 +243,10 @@ class LiveAssistant:
         chosen = self._releases.live if version is None else version
         if chosen not in self._known:
             raise ReleaseNotLoadedError(chosen, sorted(self._known))
+        self._check_queue()
+        return chosen
+
+    def _check_queue(self) -> None:
         if len(self._replies) >= self.limits.rows + self.limits.waiting:
             raise QueueFullError(len(self._replies), self._meter.estimate_wait_s(len(self._replies), self.limits.rows))
 
@@ -255,10 +259,6 @@ class LiveAssistant:
         self._releases.publish(version)
         self._meter.note_swap(taken_s)
 
-        self._check_queue()
-        return chosen
-
-    def _check_queue(self) -> None:
     def _pin(self, version: int) -> int | None:
         """Return the slot of a version and keep it there; where its adapter had to give way, it is loaded again.
 
@@ -279,6 +279,13 @@ class LiveAssistant:
             if self._is_at_hand(release):
                 return 0.0
         adapter = self._verify(release)
+        with self._changed:
+            known = self._known.get(release.version, release)
+            if known.adapter_hash != release.adapter_hash:  # what was read as this version, and replies under way, are of that one
+                raise ReleaseMismatchError(release.version, "adapter", known.adapter_hash, release.adapter_hash)
+            if self._releases.has(release.version):  # the same from another folder
+                self._known[release.version] = release
+                return 0.0
         slot, written_s = self._fill_slot(adapter)
         try:
             self._probe(slot, release.adapter)

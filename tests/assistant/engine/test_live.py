@@ -341,6 +341,46 @@ def test_a_closed_assistant_ends_its_replies_and_takes_no_more(base: BaseModel) 
         live.stream(HI, SHORT)
 
 
+def test_a_rollback_waits_for_no_adapter_that_is_being_loaded(
+    live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (describe_release(live.base, seed, make_adapter(tmp_path / str(seed), live.base, seed=seed)) for seed in (1, 2))
+    live.swap_to(one)
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def read_slowly(folder: Path, *, revision: str | None = None) -> Adapter:
+        begun.set()
+        may_go_on.wait()
+        return verify_adapter(folder, revision=revision)
+
+    monkeypatch.setattr("assistant.engine.live.verify_adapter", read_slowly)
+    load = threading.Thread(target=live.load, args=[two])
+    rollback = threading.Thread(target=live.swap_to, args=[make_bare_release(live.base)])
+    load.start()
+    begun.wait()
+    rollback.start()
+    rollback.join(timeout=5)
+    waited = rollback.is_alive()
+    may_go_on.set()
+    load.join()
+    rollback.join()
+    assert not waited
+    assert (live.status().version, live.status().loaded) == (0, (0, 1, 2))
+
+
+def test_a_version_is_one_adapter_for_ever_wherever_its_folder_lies(live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path) -> None:
+    one = describe_release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1))
+    other = describe_release(live.base, 1, make_adapter(tmp_path / "other", live.base, seed=2))
+    live.swap_to(one)
+    said, free = read(live.stream(HI, SHORT)), list(live._releases._free)
+    with pytest.raises(ReleaseMismatchError, match="Expected the adapter of release 1"):
+        live.swap_to(other)
+    moved = replace(one, adapter=shutil.copytree(tmp_path / "one", tmp_path / "moved"))
+    live.swap_to(moved)
+    assert read(live.stream(HI, SHORT)) == said
+    assert live._releases._free == free
+
+
 def test_what_cannot_be_asked_for_keeps_no_slot(live: LiveAssistant) -> None:
     with pytest.raises(TypeError):
         live.stream(HI, SHORT, stop=5)  # type: ignore[arg-type]
@@ -369,33 +409,6 @@ def test_many_who_ask_at_one_moment_do_not_get_past_the_end_of_the_queue(base: B
             read(reply)
         assert max(counted) <= 3
         assert live._releases._users == {}
-
-
-def test_a_rollback_waits_for_no_adapter_that_is_being_loaded(
-    live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, two = (describe_release(live.base, seed, make_adapter(tmp_path / str(seed), live.base, seed=seed)) for seed in (1, 2))
-    live.swap_to(one)
-    begun, may_go_on = threading.Event(), threading.Event()
-
-    def read_slowly(folder: Path, *, revision: str | None = None) -> Adapter:
-        begun.set()
-        may_go_on.wait()
-        return verify_adapter(folder, revision=revision)
-
-    monkeypatch.setattr("assistant.engine.live.verify_adapter", read_slowly)
-    load = threading.Thread(target=live.load, args=[two])
-    rollback = threading.Thread(target=live.swap_to, args=[make_bare_release(live.base)])
-    load.start()
-    begun.wait()
-    rollback.start()
-    rollback.join(timeout=5)
-    waited = rollback.is_alive()
-    may_go_on.set()
-    load.join()
-    rollback.join()
-    assert not waited
-    assert (live.status().version, live.status().loaded) == (0, (0, 1, 2))
 
 
 def test_an_adapter_that_waits_for_a_slot_gets_it_though_new_replies_ask_for_the_one_that_lies_there(
