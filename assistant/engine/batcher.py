@@ -331,9 +331,9 @@ class Batcher:
 def _list_ends(base: BaseModel) -> list[int]:
     """Return the tokens that end a reply."""
     ends = base.model.generation_config.eos_token_id if base.model.generation_config is not None else None
-    if ends is None:
-        ends = base.tokenizer.eos_token_id
-    return [] if ends is None else ends if isinstance(ends, list) else [ends]
+    listed = ends if isinstance(ends, list) else [ends]
+    # Both: a configuration may name the end of a text only, and the tokenizer the end of a turn, which is what a chat ends with.
+    return [end for end in (*listed, base.tokenizer.eos_token_id) if end is not None]
 
 
 def _smooth(so_far: float, now: float) -> float:

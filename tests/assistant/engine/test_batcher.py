@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from assistant.engine.base_model import BaseModel, Quantisation, load_base_model
+from assistant.engine.batcher import _list_ends
 from assistant.engine.limits import EngineLimits
 from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.rendering import render_prompt
@@ -320,3 +321,9 @@ def test_a_reply_is_whole_where_there_is_no_memory_to_keep_what_was_read(base: B
         monkeypatch.setattr(RowCache, "read", fail)
         replies = [live.stream(PROMPTS[0], LONG) for _ in range(2)]
         assert [read(reply) for reply in replies] == [alone] * 2
+
+
+def test_a_reply_ends_where_the_tokenizer_says_so_too(base: BaseModel) -> None:
+    base.model.generation_config.eos_token_id = [3]
+    base.tokenizer.eos_token = base.tokenizer.convert_ids_to_tokens(5)
+    assert set(_list_ends(base)) == {3, 5}
