@@ -86,7 +86,8 @@ class RowCache(Cache):
         is_enough = rows <= self.rows and length <= self.length
         if is_enough and (keep > 0 or self.length <= 2 * length):  # nobody needs what a long conversation needed
             return self.rows, self.length
-        rounded = 1 << (rows - 1).bit_length() if rows <= _ROW_STEP else -(-rows // _ROW_STEP) * _ROW_STEP
+        # One more than eights: the probe of a swap joins a full batch, and nobody is to wait until all has been copied for its sake.
+        rounded = 1 << (rows - 1).bit_length() if rows <= _ROW_STEP // 2 else 1 - (1 - rows) // _ROW_STEP * _ROW_STEP
         return rounded, -(-length // _LENGTH_STEP) * _LENGTH_STEP
 
     def _add_layer(self, keys: Tensor, values: Tensor) -> None:

@@ -52,7 +52,7 @@ def test_many_short_rows_are_not_as_long_as_one_that_has_gone() -> None:
     cache.fit(2, 4096, keep=1)
     write(cache, 2, 64)  # the long one goes, a short one stays
     cache.fit(8, 64, keep=2)
-    assert (cache.rows, cache.length) == (8, 64)
+    assert (cache.rows, cache.length) == (9, 64)
     assert read(cache, 1, 64) == {1.0}
 
 
@@ -66,5 +66,13 @@ def test_what_memory_it_takes_is_known_before_and_when_all_has_been_let_go() -> 
     cache = make_cache(1, 4096)
     cache.fit(1, 64, keep=0)
     assert cache.count_bytes(1, 64, keep=0) == 64 * A_TOKEN
-    assert cache.count_bytes(5, 100, keep=1) == 8 * 128 * A_TOKEN
-    assert cache.count_bytes(17, 64, keep=16) == 24 * 64 * A_TOKEN
+    assert cache.count_bytes(3, 100, keep=1) == 4 * 128 * A_TOKEN
+    assert cache.count_bytes(10, 64, keep=9) == 17 * 64 * A_TOKEN
+
+
+@pytest.mark.parametrize("rows", [8, 16, 64])
+def test_a_full_batch_has_room_for_the_probe_of_a_swap(rows: int) -> None:
+    cache = make_cache(rows, 64)
+    size = (cache.rows, cache.length)
+    cache.fit(rows + 1, 64, keep=rows)
+    assert (cache.rows, cache.length) == size
