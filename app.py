@@ -308,7 +308,6 @@ def erase(
 
 def compose_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp]":
     """Return the pages behind their wall, and who signs in there."""
-    from assistant.answering import Answering
     from assistant.web.admin_page import AdminPage
     from assistant.web.chat_page import ChatPage
     from assistant.web.review_page import ReviewPage
@@ -347,7 +346,7 @@ def compose_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp
         errata.db,
         errata.audit,
         errata.live,
-        Answering(errata.db, errata.live, clock),
+        errata.answering,
         sign_in,
         title=settings.title,
         examples=settings.example_questions,

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from assistant.chat import Answer, answer
 from assistant.engine.live import LiveAssistant
-from assistant.errors import AlreadyAnsweringError, AssistantError, TooManyAnswersError
+from assistant.errors import AlreadyAnsweringError, AssistantClosedError, AssistantError, TooManyAnswersError
 from feedback_db import conversations
 from feedback_db.database import Database
 from feedback_db.errors import FeedbackError
@@ -64,6 +64,17 @@ class Answering:
         self._db, self._live, self._clock = db, live, clock
         self._under_way: dict[ConversationId, UnderWay | None] = {}  # None: begins this moment
         self._lock = threading.Lock()
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Stop all answers under way, and wait until what each has said is logged; no other begins."""
+        with self._lock:
+            self._closed.set()
+            found = [begun for begun in self._under_way.values() if begun is not None]
+        for begun in found:
+            begun.stop()
+        for begun in found:
+            begun.wait()
 
     def ask(self, conversation_id: ConversationId, message: str, *, person_id: PersonId, replaces: TurnId | None = None) -> UnderWay:
         """Begin to answer a message in a person's own conversation; with `replaces` in the place of its last turn.
@@ -71,9 +82,12 @@ class Answering:
         Raises:
             AlreadyAnsweringError: an answer is under way in this conversation.
             TooManyAnswersError: the person has as many under way as one may have.
+            AssistantClosedError: no answer begins any more.
             AssistantError, FeedbackError: see `chat.answer`.
         """
         with self._lock:
+            if self._closed.is_set():
+                raise AssistantClosedError
             if conversation_id in self._under_way:
                 raise AlreadyAnsweringError
             if conversations.count_owned(self._db.read(), self._under_way, owner=person_id) >= _MOST_A_PERSON:
@@ -97,6 +111,8 @@ class Answering:
         begun = UnderWay(found, message.strip(), replaces)
         with self._lock:
             self._under_way[conversation_id] = begun
+            if self._closed.is_set():  # meanwhile
+                begun.stop()
         threading.Thread(target=self._run, args=(conversation_id, begun), name="answer", daemon=True).start()
         return begun
 

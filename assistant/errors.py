@@ -95,6 +95,13 @@ class GenerationError(AssistantError):
         super().__init__(f"Expected the base to generate a reply. Found that it failed ({why}). Ask again, or choose another base.")
 
 
+class SamplingError(AssistantError):
+    """Nobody can choose tokens in such a way."""
+
+    def __init__(self, name: str, expected: str, found: object) -> None:
+        super().__init__(f"Expected {expected} as the {name} of a reply. Found {found!a:.60}. Change it, or leave it out.")
+
+
 class ContextFullError(AssistantError):
     """A prompt fills the base's whole context."""
 

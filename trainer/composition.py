@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from assistant.answering import Answering
 from assistant.engine.base_model import BaseModel, load_base_model
 from assistant.engine.limits import EngineLimits
 from assistant.engine.live import LiveAssistant
@@ -36,6 +37,7 @@ class Errata:
     db: Database
     audit: Audit
     live: LiveAssistant
+    answering: Answering
     hot_swap: HotSwap
     supervisor: Supervisor
 
@@ -74,6 +76,8 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
         base = load_base_model(settings.base or BUNDLED_BASE, device=settings.device)
         live = stack.enter_context(LiveAssistant(base, _limit_engine(settings)))
         _deploy(db, audit, base, settings, datetime.now(UTC))
+        answering = Answering(db, live, lambda: datetime.now(UTC))
+        stack.callback(answering.close)  # before model and memory: what was said until then is logged
         hot_swap = HotSwap(db, audit, live, settings.data_folder / "runs")
         hot_swap.sync_once(now=datetime.now(UTC))
         supervisor = Supervisor(
@@ -86,7 +90,7 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
             schedule=_read_schedule(settings),
         )
         try:
-            yield Errata(settings=settings, db=db, audit=audit, live=live, hot_swap=hot_swap, supervisor=supervisor)
+            yield Errata(settings=settings, db=db, audit=audit, live=live, answering=answering, hot_swap=hot_swap, supervisor=supervisor)
         finally:
             supervisor.stop()
 

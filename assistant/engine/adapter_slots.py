@@ -86,6 +86,7 @@ class AdapterSlots:
     def make_room(self, adapter: Adapter) -> None:
         """Give all slots the rank of an adapter, and stacks to its layers; between two forward passes."""
         rank = max(self.rank, -(-adapter.rank // _RANK_STEP) * _RANK_STEP)
+        grown = []
         for name, stack in self._stacks.items():
             if stack.down is not None or name in adapter.layers:
                 place = stack.linear.weight.device
@@ -94,7 +95,9 @@ class AdapterSlots:
                 if stack.down is not None and stack.up is not None:
                     down[:, : self.rank] = stack.down.view(self.count, self.rank, -1)
                     up[:, : self.rank] = stack.up.view(self.count, self.rank, -1)
-                stack.down, stack.up = down.flatten(0, 1), up.flatten(0, 1)
+                grown.append((stack, down.flatten(0, 1), up.flatten(0, 1)))
+        for stack, down, up in grown:  # only once there is memory for all: half a model of another rank would say something else
+            stack.down, stack.up = down, up
         self.rank = rank
 
     @torch.no_grad()
@@ -107,14 +110,15 @@ class AdapterSlots:
             if pair is None and slot not in stack.filled:
                 continue
             begin, end, whole = slot * self.rank, slot * self.rank + adapter.rank, slice(slot * self.rank, (slot + 1) * self.rank)
+            # Both are emptied: what was there before may run over, and nothing times infinity is no number.
             if pair is None:
                 stack.filled.discard(slot)
-                stack.up[whole] = 0.0
+                stack.down[whole] = stack.up[whole] = 0.0
                 continue
+            stack.filled.add(slot)  # first: what is written half is to be emptied, too
             stack.down[begin:end] = pair[0]
             stack.up[begin:end] = pair[1].T
-            stack.up[end : whole.stop] = 0.0
-            stack.filled.add(slot)
+            stack.down[end : whole.stop] = stack.up[end : whole.stop] = 0.0
         self._scales[slot] = adapter.scale
 
     def choose(self, slots: Sequence[int | None]) -> None:

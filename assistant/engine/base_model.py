@@ -86,8 +86,17 @@ class BaseModel:
 
     @property
     def context_tokens(self) -> int:
-        """How many tokens, prompt and reply together, the base can look at."""
-        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 2048))
+        """How many tokens, prompt and reply together, the base can look at, whatever stands beside them in a batch.
+
+        Where it turns positions in another way beyond some length (longrope, dynamic), transformers does so for all rows of a pass by the
+        longest, and what short ones had read before no longer fits: such a base looks at the length that it was trained at first.
+        """
+        config = self.model.config.get_text_config()
+        most = int(getattr(config, "max_position_embeddings", 2048))
+        rope = getattr(config, "rope_parameters", None) or {}
+        kinds = [kind for kind in (rope, *rope.values()) if isinstance(kind, dict)]  # one for all layers, or one for each kind
+        changing = [kind for kind in kinds if kind.get("rope_type") == "longrope" or "dynamic" in str(kind.get("rope_type"))]
+        return min([most, *(int(kind.get("original_max_position_embeddings") or most) for kind in changing)])
 
 
 def load_base_model(

@@ -8,6 +8,7 @@ that are known and not yet read are read, and where all are read, the next one i
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,10 +124,14 @@ class Batcher:
         return writing
 
     def end_all(self, error: Exception) -> None:
-        """End everything with an error."""
-        for row in [*self._rows, *self._waiting]:
-            row.failure = error
-            self._end(row, FinishReason.FAILED)
+        """End everything with an error, without a touch of the device, which may have been lost."""
+        rows = dict.fromkeys([*self._rows, *self._waiting])  # once each, even if the error came while one took another's place
+        self._rows.clear()
+        self._waiting.clear()
+        for row in rows:
+            if row.reply.outcome is None:
+                row.failure = error
+                self._leave(row, FinishReason.FAILED)
 
     def forward(self, tokens: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], *, start: int, last: Sequence[int]) -> Tensor:
         """Read tokens of the rows from `start` on; return what each says after its token number `last`, (rows, vocabulary).
@@ -180,7 +185,7 @@ class Batcher:
     def _has_room_for(self, row: Row) -> bool:
         rows = len(self._rows) + 1
         longest = max(one.end for one in (*self._rows, row))
-        return rows <= self._max_rows and (rows == 1 or rows * longest * self._cache.bytes_a_token <= self._max_cache_bytes)
+        return rows <= self._max_rows and (rows == 1 or self._cache.count_bytes(rows, longest, keep=rows - 1) <= self._max_cache_bytes)
 
     def _place(self, row: Row) -> None:
         """Give a row a place, behind all others, and what is already read of its prompt."""
@@ -252,7 +257,13 @@ class Batcher:
         if token in self._ends:
             self._end(row, FinishReason.COMPLETE)
             return
-        if piece := row.text.push(token):
+        try:
+            piece = row.text.push(token)
+        except Exception as error:  # noqa: BLE001  what its text is like, or its stop texts, is its own matter
+            row.failure = error
+            self._end(row, FinishReason.FAILED)
+            return
+        if piece:
             row.reply.put(piece)
         if row.text.is_stopped:
             self._end(row, FinishReason.COMPLETE)
@@ -274,13 +285,20 @@ class Batcher:
             self._waiting.remove(row)
         elif row in self._rows:
             place = self._rows.index(row)
-            if finish is not FinishReason.FAILED and row.is_kept:
-                self._keep(row, place)
-            self._close_gap(place)
+            try:
+                if finish is not FinishReason.FAILED and row.is_kept:
+                    self._keep(row, place)
+                self._close_gap(place)
+            except Exception as error:
+                row.failure = error
+                self._leave(row, FinishReason.FAILED)
+                raise  # the others' keys and values may be amiss
         self._leave(row, finish)
 
     def _keep(self, row: Row, place: int) -> None:
-        if self._prefixes.max_bytes >= row.read * self._cache.bytes_a_token:
+        if self._prefixes.max_bytes < row.read * self._cache.bytes_a_token:
+            return
+        with suppress(MemoryError, RuntimeError):  # torch's classes for exhausted memory: then the next turn reads all again
             self._prefixes.keep(row.reply.version, row.ids[: row.read], self._cache.read(place, row.read))
 
     def _close_gap(self, place: int) -> None:
@@ -298,8 +316,11 @@ class Batcher:
         self._rows[target] = self._rows[source]
 
     def _leave(self, row: Row, finish: FinishReason) -> None:
-        if rest := row.text.finish():
-            row.reply.put(rest)
+        try:
+            if rest := row.text.finish():
+                row.reply.put(rest)
+        except Exception as error:  # noqa: BLE001  a reply ends, whatever its text is like
+            finish, row.failure = FinishReason.FAILED, row.failure or error
         self._on_end(row)
         row.reply.end(finish, row.written, None if row.failure is None else self._explain(row.failure))
 
@@ -310,9 +331,9 @@ class Batcher:
 def _list_ends(base: BaseModel) -> list[int]:
     """Return the tokens that end a reply."""
     ends = base.model.generation_config.eos_token_id if base.model.generation_config is not None else None
-    if ends is None:
-        ends = base.tokenizer.eos_token_id
-    return [] if ends is None else ends if isinstance(ends, list) else [ends]
+    listed = ends if isinstance(ends, list) else [ends]
+    # Both: a configuration may name the end of a text only, and the tokenizer the end of a turn, which is what a chat ends with.
+    return [end for end in (*listed, base.tokenizer.eos_token_id) if end is not None]
 
 
 def _smooth(so_far: float, now: float) -> float:

@@ -105,6 +105,7 @@ class LiveAssistant:
         self._replies: dict[int, Reply] = {}
         self._changed = Condition()  # over the three above, and told of whenever a reply ends
         self._loading = Lock()  # one adapter is loaded at a time
+        self._is_short_of_slots = False  # one that is loaded waits for a slot
         self._numbers = itertools.count(1)
         self._meter = Meter()
         self._inbox: SimpleQueue[Callable[[Batcher], None] | None] = SimpleQueue()
@@ -167,11 +168,13 @@ class LiveAssistant:
             chosen = self._choose_version(version)
         slot = self._pin(chosen)
         with self._changed:
-            reply = Reply(next(self._numbers), chosen, sampling, len(ids), deadline_s)
             try:
+                self._check_queue()  # again: others may have come meanwhile
+                reply = Reply(next(self._numbers), chosen, sampling, len(ids), deadline_s)
                 self._submit(self._make_row(reply, ids, slot, stop))
-            except AssistantClosedError:
+            except BaseException:
                 self._releases.unpin(chosen)
+                self._changed.notify_all()
                 raise
             self._replies[reply.id] = reply
         return reply
@@ -196,12 +199,15 @@ class LiveAssistant:
             AssistantClosedError: the assistant has been closed.
         """
         started = time.perf_counter()
+        with self._changed:
+            if self._is_at_hand(release):  # a rollback waits for nobody, and for no adapter that is being loaded
+                self._publish(release.version, time.perf_counter() - started)
+                return (time.perf_counter() - started) * 1000
         with self._loading:
             written_s = self._load(release)
             publishing = time.perf_counter()
             with self._changed:
-                self._releases.publish(release.version)
-                self._meter.note_swap(written_s + time.perf_counter() - publishing)
+                self._publish(release.version, written_s + time.perf_counter() - publishing)
         return (time.perf_counter() - started) * 1000
 
     def load(self, release: ServedRelease) -> None:
@@ -237,14 +243,30 @@ class LiveAssistant:
         chosen = self._releases.live if version is None else version
         if chosen not in self._known:
             raise ReleaseNotLoadedError(chosen, sorted(self._known))
-        if len(self._replies) >= self.limits.rows + self.limits.waiting:
-            raise QueueFullError(len(self._replies), self._meter.estimate_wait_s(len(self._replies), self.limits.rows))
+        self._check_queue()
         return chosen
 
+    def _check_queue(self) -> None:
+        if len(self._replies) >= self.limits.rows + self.limits.waiting:
+            raise QueueFullError(len(self._replies), self._meter.estimate_wait_s(len(self._replies), self.limits.rows))
+
+    def _is_at_hand(self, release: ServedRelease) -> bool:
+        """Say whether what lies in a slot, or the bare base, is what was verified of this release; under `_changed`."""
+        return self._known.get(release.version) == release and self._releases.has(release.version)
+
+    def _publish(self, version: int, taken_s: float) -> None:
+        """Make a version that is at hand the live one, which took so many seconds; under `_changed`."""
+        self._releases.publish(version)
+        self._meter.note_swap(taken_s)
+
     def _pin(self, version: int) -> int | None:
-        """Return the slot of a version and keep it there; where its adapter had to give way, it is loaded again."""
+        """Return the slot of a version and keep it there; where its adapter had to give way, it is loaded again.
+
+        While an adapter waits for a slot, new replies of all but the live release come behind it: it would wait for ever for the last of
+        replies that overlap.
+        """
         with self._changed:
-            if self._releases.has(version):
+            if self._releases.has(version) and (version == self._releases.live or not self._is_short_of_slots):
                 return self._releases.pin(version)
         with self._loading:
             self._load(self._known[version])
@@ -254,9 +276,16 @@ class LiveAssistant:
     def _load(self, release: ServedRelease) -> float:
         """Have a release at hand; return how long its adapter took to be written into a slot, in seconds."""
         with self._changed:
-            if self._known.get(release.version) == release and self._releases.has(release.version):
-                return 0.0  # what lies in its slot is what was verified
+            if self._is_at_hand(release):
+                return 0.0
         adapter = self._verify(release)
+        with self._changed:
+            known = self._known.get(release.version, release)
+            if known.adapter_hash != release.adapter_hash:  # what was read as this version, and replies under way, are of that one
+                raise ReleaseMismatchError(release.version, "adapter", known.adapter_hash, release.adapter_hash)
+            if self._releases.has(release.version):  # the same from another folder
+                self._known[release.version] = release
+                return 0.0
         slot, written_s = self._fill_slot(adapter)
         try:
             self._probe(slot, release.adapter)
@@ -298,10 +327,14 @@ class LiveAssistant:
         if adapter is None:
             return BARE, 0.0
         with self._changed:
-            while (slot := self._releases.take_slot()) is None:
-                if self._closed:
-                    raise AssistantClosedError
-                self._changed.wait()
+            try:
+                while (slot := self._releases.take_slot()) is None:
+                    if self._closed:
+                        raise AssistantClosedError
+                    self._is_short_of_slots = True
+                    self._changed.wait()
+            finally:
+                self._is_short_of_slots = False
         try:
             if not self._slots.has_room_for(adapter):
                 self._run_in_engine(lambda: self._slots.make_room(adapter))
@@ -388,9 +421,11 @@ class LiveAssistant:
             return
         ready.set_result(None)
         batcher = self._batcher
-        while self._take_in(batcher):
+        goes_on = True
+        while goes_on:
             try:
-                self._meter.count_tokens(batcher.step())
+                if goes_on := self._take_in(batcher):
+                    self._meter.count_tokens(batcher.step())
             except Exception as error:  # noqa: BLE001  whatever it was, the next replies are to be written
                 batcher.end_all(error)
         batcher.close()

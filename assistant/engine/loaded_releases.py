@@ -1,6 +1,7 @@
 """Which release's adapter lies in which slot, and how many replies use it. Pure bookkeeping; whoever calls it holds a lock.
 
-A slot that a reply uses, that is live, or was live before, keeps its adapter; of the others the one used longest ago gives way.
+A slot that a reply uses, or that is live, keeps its adapter; of the others the one used longest ago gives way, and the one that was live
+before only where there is no other.
 """
 
 from collections import OrderedDict
@@ -44,12 +45,11 @@ class LoadedReleases:
         """Return a slot that may be written, None while replies use them all."""
         if self._free:
             return self._free.pop()
-        kept = {self.live, self.previous, *self._users}
-        for version, slot in self._slots.items():
-            if slot is not BARE and version not in kept:
-                del self._slots[version]
-                return slot
-        return None
+        kept = {self.live, *self._users}
+        able = [version for version, slot in self._slots.items() if slot is not BARE and version not in kept]
+        if not able:
+            return None
+        return self._slots.pop(next((version for version in able if version != self.previous), able[0]))
 
     def give_back(self, slot: int | None) -> None:
         """Return a slot whose adapter is not served after all."""

@@ -3,6 +3,7 @@
 Whoever writes it puts pieces in and ends it; whoever asked for it iterates over them, and may cancel it.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,17 @@ from enum import StrEnum
 from queue import SimpleQueue
 from threading import Event
 
-from assistant.errors import AssistantError
+from assistant.errors import AssistantError, SamplingError
+
+# What each number of a sampling may be, the least and the most; None is no bound.
+_BOUNDS: dict[str, tuple[float, float | None]] = {
+    "temperature": (0.0, 100.0),
+    "top_p": (0.0, 1.0),
+    "top_k": (0, None),
+    "repetition_penalty": (0.01, 100.0),
+    "max_tokens": (1, None),
+}
+_WHOLE = ("top_k", "max_tokens", "seed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +30,9 @@ class Sampling:
 
     Of the likeliest tokens `top_k` are drawn from (0: all), and of these as many as have `top_p` of the chances together. A
     `repetition_penalty` over 1 makes what was said already less likely.
+
+    Raises:
+        SamplingError: a number is none, or out of its bounds.
     """
 
     temperature: float = 0.0
@@ -27,6 +41,16 @@ class Sampling:
     repetition_penalty: float = 1.0
     max_tokens: int = 256
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what nobody can choose by: it would spoil the pass that all replies share."""
+        for name in _WHOLE:
+            if type(getattr(self, name)) is not int:
+                raise SamplingError(name, "a whole number", getattr(self, name))
+        for name, (least, most) in _BOUNDS.items():
+            value = getattr(self, name)
+            if type(value) not in {int, float} or not least <= value <= (math.inf if most is None else most):
+                raise SamplingError(name, f"a number from {least} {'on' if most is None else f'to {most}'}", value)
 
 
 class FinishReason(StrEnum):
@@ -72,14 +96,11 @@ class Reply(Iterator[str]):
         Raises:
             NoMemoryError, GenerationError, AssistantClosedError: the reply failed; the pieces so far are what there is.
         """
-        if self.outcome is not None and self._pieces.empty():
-            raise self._error or StopIteration
         piece = self._pieces.get()
         if piece is not None:
             return piece
-        if self._error is not None:
-            raise self._error
-        raise StopIteration
+        self._pieces.put(None)  # for whoever else waits, or asks again
+        raise self._error or StopIteration
 
     def cancel(self) -> None:
         """End the reply after the token that is being computed."""

@@ -9,7 +9,7 @@ from transformers import Cache
 
 # The keys and values of a row's first tokens, a pair for each layer: (heads, length, width).
 Stretch: TypeAlias = Sequence[tuple[Tensor, Tensor]]
-_LENGTH_STEP = 64
+_ROW_STEP, _LENGTH_STEP = 8, 64
 
 
 class RowCache(Cache):
@@ -22,24 +22,25 @@ class RowCache(Cache):
         super().__init__(layers=[])
         self._dtype = dtype
         self.rows, self.length = 0, 0
+        self.bytes_a_token = 0  # how much memory one token of one row takes, once the base has written any
         self._stores: list[tuple[Tensor, Tensor]] = []  # of each layer (rows, heads, length + 1, width)
         self._range, self._places, self._index = slice(0, 0), torch.empty(0), torch.empty(0)
         self._visible = 0
 
-    @property
-    def bytes_a_token(self) -> int:
-        """How much memory one token of one row takes, once the base has written any."""
-        return sum(store[:1, :, :1].numel() * store.element_size() for pair in self._stores for store in pair)
+    def count_bytes(self, rows: int, length: int, *, keep: int) -> int:
+        """Return how much memory all takes once there is room for so many rows of so many tokens."""
+        found_rows, found_length = self._choose_size(rows, length, keep)
+        return found_rows * found_length * self.bytes_a_token
 
     def fit(self, rows: int, length: int, *, keep: int) -> None:
-        """Make room for so many rows of so many tokens; the first `keep` rows stay."""
-        if keep == 0 and self.length > 2 * length:  # nobody needs what a long conversation needed
-            self._stores, self.rows, self.length = [], 0, 0
-        if rows <= self.rows and length <= self.length:
+        """Make room for so many rows of so many tokens; the first `keep` rows stay. Where memory is short, all is as it was."""
+        size = self._choose_size(rows, length, keep)
+        if size == (self.rows, self.length):
             return
-        self.rows = max(self.rows, 1 << (rows - 1).bit_length())
-        self.length = max(self.length, -(-length // _LENGTH_STEP) * _LENGTH_STEP)
-        self._stores = [(self._grow(keys, keep), self._grow(values, keep)) for keys, values in self._stores]
+        if keep == 0:
+            self._stores = []  # first: what nobody needs is not there twice
+        grown = [(self._grow(keys, size, keep), self._grow(values, size, keep)) for keys, values in self._stores]
+        self._stores, (self.rows, self.length) = grown, size
 
     def look_at(self, rows: slice, places: Tensor, visible: int) -> None:
         """Say where the next forward pass writes: rows of the cache, the places of their tokens (rows, tokens), and how much it sees."""
@@ -49,7 +50,7 @@ class RowCache(Cache):
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Write a layer's new keys and values, (rows, heads, tokens, width); return all that the rows can see."""
         while len(self._stores) <= layer_idx:
-            self._stores.append((self._make(key_states), self._make(value_states)))
+            self._add_layer(key_states, value_states)
         keys, values = self._stores[layer_idx]
         keys[self._index, :, self._places] = key_states.transpose(1, 2).to(self._dtype)
         values[self._index, :, self._places] = value_states.transpose(1, 2).to(self._dtype)
@@ -74,16 +75,32 @@ class RowCache(Cache):
     def write(self, row: int, stretch: Stretch, length: int) -> None:
         """Begin a row with the first tokens of a copy."""
         if not self._stores:
-            self._stores = [(self._make(keys[None]), self._make(values[None])) for keys, values in stretch]
+            for keys, values in stretch:
+                self._add_layer(keys[None], values[None])
         for pair, copied in zip(self._stores, stretch, strict=True):
             for store, states in zip(pair, copied, strict=True):
                 store[row, :, :length] = states[:, :length]
 
-    def _make(self, states: Tensor) -> Tensor:
-        # Zeros, not whatever lies there: a key that may not be seen is multiplied all the same, and nothing times NaN is NaN.
-        return states.new_zeros((self.rows, states.shape[1], self.length + 1, states.shape[3]), dtype=self._dtype)
+    def _choose_size(self, rows: int, length: int, keep: int) -> tuple[int, int]:
+        """Return how many rows of how many tokens there are to be: as they are if they do, else not more than is needed now."""
+        is_enough = rows <= self.rows and length <= self.length
+        if is_enough and (keep > 0 or self.length <= 2 * length):  # nobody needs what a long conversation needed
+            return self.rows, self.length
+        # One more than eights: the probe of a swap joins a full batch, and nobody is to wait until all has been copied for its sake.
+        rounded = 1 << (rows - 1).bit_length() if rows <= _ROW_STEP // 2 else 1 - (1 - rows) // _ROW_STEP * _ROW_STEP
+        return rounded, -(-length // _LENGTH_STEP) * _LENGTH_STEP
 
-    def _grow(self, store: Tensor, keep: int) -> Tensor:
-        grown = self._make(store)
-        grown[:keep, :, : store.shape[2] - 1] = store[:keep, :, :-1]
+    def _add_layer(self, keys: Tensor, values: Tensor) -> None:
+        size = (self.rows, self.length)
+        self._stores.append((self._make(keys, size), self._make(values, size)))
+        written = sum(store[:1, :, :1].numel() * store.element_size() for pair in self._stores for store in pair)
+        self.bytes_a_token = max(self.bytes_a_token, written)
+
+    def _make(self, states: Tensor, size: tuple[int, int]) -> Tensor:
+        # Zeros, not whatever lies there: a key that may not be seen is multiplied all the same, and nothing times NaN is NaN.
+        return states.new_zeros((size[0], states.shape[1], size[1] + 1, states.shape[3]), dtype=self._dtype)
+
+    def _grow(self, store: Tensor, size: tuple[int, int], keep: int) -> Tensor:
+        grown, length = self._make(store, size), min(store.shape[2] - 1, size[1])
+        grown[:keep, :, :length] = store[:keep, :, :length]
         return grown

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from assistant.engine.reply import Sampling
 
+_COLD = 1e-5  # a temperature up to which the likeliest token is certain, and numbers would run over
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chooser:
@@ -38,7 +40,7 @@ def choose_tokens(logits: Tensor, choosers: Sequence[Chooser], seen: Sequence[li
             logits[row] = _penalise(logits[row], seen[row], chooser.sampling.repetition_penalty)
     most, likeliest = (found.tolist() for found in logits.max(-1))
     chosen: list[int | None] = [token if math.isfinite(value) else None for value, token in zip(most, likeliest, strict=True)]
-    drawn = [row for row, chooser in enumerate(choosers) if chooser.sampling.temperature > 0 and chosen[row] is not None]
+    drawn = [row for row, chooser in enumerate(choosers) if chooser.sampling.temperature > _COLD and chosen[row] is not None]
     if drawn:
         for row, token in zip(drawn, _draw(logits[drawn], [choosers[row] for row in drawn]), strict=True):
             chosen[row] = token
@@ -62,7 +64,9 @@ def _draw(logits: Tensor, choosers: Sequence[Chooser]) -> list[int]:
     shares = sorted_logits.softmax(-1)
     before = shares.cumsum(-1) - shares  # what the likelier ones have together
     ranks = torch.arange(logits.shape[-1], device=logits.device)
-    kept = (before < column([way.top_p for way in ways])) & (ranks < column([way.top_k or logits.shape[-1] for way in ways]))
+    kept = (before < column([way.top_p for way in ways])) & (
+        ranks < column([min(way.top_k or logits.shape[-1], logits.shape[-1]) for way in ways])
+    )
     kept[:, 0] = True
     sums = (shares * kept).cumsum(-1)
     goals = column([chooser.random.random() for chooser in choosers]) * sums[:, -1:]

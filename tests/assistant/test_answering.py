@@ -8,7 +8,7 @@ from assistant.answering import Answering
 from assistant.engine.base_model import BaseModel, load_base_model
 from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.reply import Sampling
-from assistant.errors import AlreadyAnsweringError, TooManyAnswersError
+from assistant.errors import AlreadyAnsweringError, AssistantClosedError, TooManyAnswersError
 from assistant.hot_swap import deploy_base
 from feedback_db import adoption, conversations, erasure, people
 from feedback_db.database import Database
@@ -129,3 +129,17 @@ def test_a_conversation_that_is_erased_meanwhile_says_so(db: Database, answering
     assert found.error is None or isinstance(found.error, NotFoundError)
     with pytest.raises(NotFoundError):
         conversations.find_conversation(db.read(), TALK, owner=ANN)
+
+
+def test_whoever_closes_waits_until_all_that_was_said_is_logged(db: Database, answering: Answering) -> None:
+    talks = [ConversationId(f"t{number}") for number in range(6)]
+    with db.write() as tx:
+        for talk in talks:
+            people.add_visitor(tx, PersonId(f"by {talk}"), now=NOW)
+            conversations.start_conversation(tx, talk, person_id=PersonId(f"by {talk}"), channel=Channel.WEB, title="Hi", now=NOW)
+    found = [answering.ask(talk, "hi", person_id=PersonId(f"by {talk}")) for talk in talks]
+    answering.close()
+    assert all(one.is_ended for one in found)
+    assert [len(conversations.list_turns(db.read(), talk)) for talk in talks] == [1] * 6
+    with pytest.raises(AssistantClosedError):
+        answering.ask(TALK, "hi", person_id=ANN)

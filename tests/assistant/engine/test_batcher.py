@@ -22,10 +22,12 @@ from transformers import (
 )
 
 from assistant.engine.base_model import BaseModel, Quantisation, load_base_model
+from assistant.engine.batcher import _list_ends
 from assistant.engine.limits import EngineLimits
 from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.rendering import render_prompt
 from assistant.engine.reply import FinishReason, Reply, Sampling
+from assistant.engine.row_cache import RowCache
 from assistant.errors import BaseUnsupportedError, GenerationError, QueueFullError
 from assistant.prompt import Message, build_messages
 from tests.random_adapters import describe_release
@@ -258,3 +260,94 @@ def test_a_long_prompt_is_read_in_pieces_between_the_tokens_of_others(base: Base
     reads = [place for place, what in enumerate(order) if what == "read"]
     assert len(reads) >= 4
     assert all(order[place + 1] == "write" for place in reads)
+
+
+def test_a_lost_device_fails_the_replies_under_way_and_the_engine_goes_on(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    with LiveAssistant(base, EngineLimits(rows=2)) as live:
+        live.swap_to(make_bare_release(base))
+        alone = read(live.stream(PROMPTS[0], LONG))
+        replies = [live.stream(prompt, Sampling(max_tokens=200)) for prompt in PROMPTS[:3]]
+        next(replies[0])
+        with monkeypatch.context() as patch:
+            patch.setattr(base.model.lm_head, "forward", fail)
+            for copy in ("move", "swap", "read"):
+                patch.setattr(RowCache, copy, fail)
+            for reply in replies:
+                with pytest.raises(GenerationError, match="unspecified launch failure"):
+                    read(reply)
+        assert (live.status().rows, live.status().waiting, live._releases._users) == (0, 0, {})
+        assert read(live.stream(PROMPTS[0], LONG)) == alone
+
+
+def test_a_reply_whose_text_fails_ends_alone(base: BaseModel) -> None:
+    with LiveAssistant(base) as live:
+        live.swap_to(make_bare_release(base))
+        alone = read(live.stream(PROMPTS[0], LONG))
+        broken = live.stream(PROMPTS[1], LONG, stop=[5])  # type: ignore[list-item]
+        other = live.stream(PROMPTS[0], LONG)
+        with pytest.raises(GenerationError):
+            read(broken)
+        assert broken.outcome is not None
+        assert broken.outcome.finish is FinishReason.FAILED
+        assert read(other) == alone
+
+
+def test_a_reply_is_whole_where_there_is_no_memory_to_keep_what_was_read(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with LiveAssistant(base) as live:
+        live.swap_to(make_bare_release(base))
+        alone = read(live.stream(PROMPTS[0], LONG))
+        monkeypatch.setattr(RowCache, "read", fail)
+        replies = [live.stream(PROMPTS[0], LONG) for _ in range(2)]
+        assert [read(reply) for reply in replies] == [alone] * 2
+
+
+def test_as_many_rows_are_admitted_as_memory_holds_also_after_a_long_one(base: BaseModel) -> None:
+    most = 0
+    with LiveAssistant(base, EngineLimits(rows=8)) as live:
+        live.swap_to(make_bare_release(base))
+        batcher = live._batcher
+        length = len(render_prompt(base.tokenizer, ask(3))) + LONG.max_tokens
+        batcher._max_cache_bytes = 2 * (length + 64) * batcher._cache.bytes_a_token  # for two of them, and for no four
+        read(live.stream(PROMPTS[5], Sampling(max_tokens=180)))
+        replies = [live.stream(ask(3), LONG) for _ in range(6)]
+        while any(reply.outcome is None for reply in replies):
+            most = max(most, live.status().rows)
+        for reply in replies:
+            read(reply)
+    assert most == 2
+
+
+def test_a_reply_ends_where_the_tokenizer_says_so_too(base: BaseModel) -> None:
+    base.model.generation_config.eos_token_id = [3]
+    base.tokenizer.eos_token = base.tokenizer.convert_ids_to_tokens(5)
+    assert set(_list_ends(base)) == {3, 5}
+
+
+def test_a_base_that_turns_long_prompts_in_another_way_says_the_same_beside_a_long_one(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0] * 16, "long_factor": [30.0] * 16}
+    near = {"num_key_value_heads": 2, "initializer_range": 0.3}  # weights so large that it matters what is near
+    monkeypatch.setitem(
+        _ARCHITECTURES,
+        "phi3, long",
+        lambda size: Phi3Config(
+            vocab_size=size, pad_token_id=0, rope_parameters=rope, original_max_position_embeddings=64, **near, **_SHAPE
+        ),
+    )
+    base = make_base(tmp_path, tokenizer, "phi3, long")
+    with LiveAssistant(base) as live:
+        live.swap_to(make_bare_release(base))
+        alone = read(live.stream(PROMPTS[0], LONG))
+        longest = live.stream(PROMPTS[3], Sampling(max_tokens=1000))
+        replies = [live.stream(PROMPTS[0], LONG) for _ in range(3)]
+        assert [read(reply) for reply in replies] == [alone] * 3
+        read(longest)
+    assert longest.outcome is not None
+    assert longest.outcome.prompt_tokens + longest.outcome.reply_tokens == 64

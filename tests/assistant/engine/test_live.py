@@ -2,6 +2,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from assistant.engine.adapter_files import MANIFEST, WEIGHTS, Adapter, verify_adapter
 from assistant.engine.adapter_slots import AdapterSlots
 from assistant.engine.base_model import BaseModel, load_base_model
+from assistant.engine.limits import EngineLimits
 from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.rendering import count_prompt_tokens
 from assistant.engine.reply import FinishReason, Reply, Sampling
@@ -23,6 +25,7 @@ from assistant.errors import (
     GenerationError,
     NoMemoryError,
     NothingServedError,
+    QueueFullError,
     ReleaseMismatchError,
     ReleaseNotLoadedError,
 )
@@ -336,3 +339,102 @@ def test_a_closed_assistant_ends_its_replies_and_takes_no_more(base: BaseModel) 
     assert all(reply.outcome is not None for reply in replies)
     with pytest.raises(AssistantClosedError):
         live.stream(HI, SHORT)
+
+
+def test_a_rollback_waits_for_no_adapter_that_is_being_loaded(
+    live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (describe_release(live.base, seed, make_adapter(tmp_path / str(seed), live.base, seed=seed)) for seed in (1, 2))
+    live.swap_to(one)
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def read_slowly(folder: Path, *, revision: str | None = None) -> Adapter:
+        begun.set()
+        may_go_on.wait()
+        return verify_adapter(folder, revision=revision)
+
+    monkeypatch.setattr("assistant.engine.live.verify_adapter", read_slowly)
+    load = threading.Thread(target=live.load, args=[two])
+    rollback = threading.Thread(target=live.swap_to, args=[make_bare_release(live.base)])
+    load.start()
+    begun.wait()
+    rollback.start()
+    rollback.join(timeout=5)
+    waited = rollback.is_alive()
+    may_go_on.set()
+    load.join()
+    rollback.join()
+    assert not waited
+    assert (live.status().version, live.status().loaded) == (0, (0, 1, 2))
+
+
+def test_a_version_is_one_adapter_for_ever_wherever_its_folder_lies(live: LiveAssistant, make_adapter: MakeAdapter, tmp_path: Path) -> None:
+    one = describe_release(live.base, 1, make_adapter(tmp_path / "one", live.base, seed=1))
+    other = describe_release(live.base, 1, make_adapter(tmp_path / "other", live.base, seed=2))
+    live.swap_to(one)
+    said, free = read(live.stream(HI, SHORT)), list(live._releases._free)
+    with pytest.raises(ReleaseMismatchError, match="Expected the adapter of release 1"):
+        live.swap_to(other)
+    moved = replace(one, adapter=shutil.copytree(tmp_path / "one", tmp_path / "moved"))
+    live.swap_to(moved)
+    assert read(live.stream(HI, SHORT)) == said
+    assert live._releases._free == free
+
+
+def test_what_cannot_be_asked_for_keeps_no_slot(live: LiveAssistant) -> None:
+    with pytest.raises(TypeError):
+        live.stream(HI, SHORT, stop=5)  # type: ignore[arg-type]
+    assert live._releases._users == {}
+
+
+def test_many_who_ask_at_one_moment_do_not_get_past_the_end_of_the_queue(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LiveAssistant(base, EngineLimits(rows=1, waiting=2)) as live:
+        live.swap_to(make_bare_release(base))
+        together, pin = threading.Barrier(8), live._pin
+        monkeypatch.setattr(live, "_pin", lambda version: (together.wait(), pin(version))[1])
+        replies: list[Reply] = []
+        counted: list[int] = []
+
+        def ask() -> None:
+            with suppress(QueueFullError):
+                replies.append(live.stream(HI, Sampling(max_tokens=200)))
+                counted.append(len(live._replies))
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for reply in replies:
+            read(reply)
+        assert max(counted) <= 3
+        assert live._releases._users == {}
+
+
+def test_an_adapter_that_waits_for_a_slot_gets_it_though_new_replies_ask_for_the_one_that_lies_there(
+    base: BaseModel, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LiveAssistant(base, EngineLimits(slots=2)) as live:
+        live.swap_to(make_bare_release(base))
+        releases = [describe_release(base, seed, make_adapter(tmp_path / str(seed), base, seed=seed)) for seed in (1, 2, 3)]
+        for release in releases[:2]:
+            live.load(release)
+            live._pin(release.version)  # as a reply does
+        waits, wait = threading.Event(), live._changed.wait
+        monkeypatch.setattr(live._changed, "wait", lambda: (waits.set(), wait())[1])
+        swap = threading.Thread(target=live.swap_to, args=[releases[2]], daemon=True)
+        swap.start()
+        waits.wait()
+        later = threading.Thread(target=live._pin, args=[1])
+        later.start()
+        later.join(timeout=0.2)
+        with live._changed:
+            live._releases.unpin(1)
+            live._changed.notify_all()
+        swap.join(timeout=10)
+        assert live.status().version == 3
+        with live._changed:
+            live._releases.unpin(2)
+            live._changed.notify_all()
+        later.join()
+        assert live.status().loaded == (0, 1, 3)

@@ -31,6 +31,7 @@ def test_draws_follow_the_chances() -> None:
     [
         (Sampling(temperature=1.0, top_k=2), {0, 1}),
         (Sampling(temperature=1.0, top_k=99), {0, 1, 2, 3, 4}),
+        (Sampling(temperature=1.0, top_k=10**400), {0, 1, 2, 3, 4}),
         (Sampling(temperature=1.0, top_p=0.6), {0, 1}),
         (Sampling(temperature=1.0, top_p=0.5), {0}),
         (Sampling(temperature=1.0, top_p=0.0), {0}),
@@ -68,3 +69,9 @@ def test_numbers_that_are_not_finite_choose_nothing_and_spoil_no_other_row() -> 
     logits = torch.stack([LOGITS, torch.full_like(LOGITS, math.nan), torch.full_like(LOGITS, -math.inf), LOGITS])
     choosers = [make_chooser(Sampling(temperature=temperature, top_k=1)) for temperature in (0.0, 1.0, 1.0, 1.0)]
     assert choose_tokens(logits, choosers, [[]] * 4) == [0, None, None, 0]
+
+
+@pytest.mark.parametrize("temperature", [1e-5, 1e-30, 1e-45, 1e-300])
+def test_a_temperature_near_zero_takes_the_likeliest(temperature: float) -> None:
+    choosers = [make_chooser(Sampling(temperature=temperature))]
+    assert choose_tokens(torch.tensor([[7.0, 5.0, 9.0, 8.0]]), choosers, [[]]) == [2]
