@@ -6,6 +6,7 @@ One conversation has one answer under way at a time, and one person a few.
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 from assistant.chat import Answer, answer
@@ -120,6 +121,11 @@ class Answering:
         """Return the answer under way in a conversation, None if there is none."""
         with self._lock:
             return self._under_way.get(conversation_id)
+
+    def forget(self) -> None:
+        """Let go of what the model still holds of conversations that are erased."""
+        with suppress(AssistantClosedError):
+            self._live.forget()
 
     def _run(self, conversation_id: ConversationId, begun: UnderWay) -> None:
         try:

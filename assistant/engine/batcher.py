@@ -161,6 +161,10 @@ class Batcher:
         logits: Tensor = out.logits[rows, self._tensor([asked.index(place) for place in last])]
         return logits
 
+    def forget(self) -> None:
+        """Let go of what was read for next turns; rows under way stay."""
+        self._prefixes.clear()
+
     def fit(self, rows: int, length: int) -> None:
         """Make room in the cache for so many rows of so many tokens, beside those under way."""
         self._cache.fit(rows, length, keep=len(self._rows))

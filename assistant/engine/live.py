@@ -396,6 +396,14 @@ class LiveAssistant:
             raise AssistantClosedError
         self._inbox.put(task)
 
+    def forget(self) -> None:
+        """Let go of all that was read for the next turns of conversations, for one of them was erased; replies under way stay.
+
+        Raises:
+            AssistantClosedError: it is closed, and holds nothing any more.
+        """
+        self._run_in_engine(self._batcher.forget)
+
     def _run_in_engine(self, task: Callable[[], None]) -> None:
         """Run something between two steps of the engine, and wait for it."""
         done: Future[None] = Future()

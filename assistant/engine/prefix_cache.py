@@ -58,6 +58,11 @@ class PrefixCache:
         self._entries[id(entry)] = entry
         self.used_bytes += size
 
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._entries.clear()
+        self.used_bytes = 0
+
     def _drop(self, entry: _Entry) -> None:
         del self._entries[id(entry)]
         self.used_bytes -= entry.size

@@ -57,6 +57,7 @@ class OwnConversations:
             with self._db.write() as tx:  # the next tick of the supervisor takes the text out of the files, too
                 counts = erasure.erase_conversation(tx, erased, now=self._clock()).counts
                 self._audit.append(tx, actor=person.id, action="erase", subject=erased, details=dict(counts), now=self._clock())
+            self._answering.forget()
         except NotFoundError:
             return
 

@@ -56,6 +56,13 @@ def test_what_a_conversation_continues_is_kept_once() -> None:
     assert (len(cache), cache.used_bytes) == (1, 60 * SIZE)
 
 
+def test_what_is_cleared_is_gone() -> None:
+    cache = PrefixCache(10_000)
+    keep(cache, 1, numbers(0, 20))
+    cache.clear()
+    assert (len(cache), cache.used_bytes, cache.find(1, numbers(0, 30))) == (0, 0, None)
+
+
 def test_bytes_are_bounded_and_what_was_used_longest_ago_goes_first() -> None:
     cache = PrefixCache(60 * SIZE)
     for begin in (0, 100, 200):

@@ -401,14 +401,16 @@ def test_the_last_message_is_asked_again_or_in_other_words(db: Database, ann: Te
     assert [turn.user_message for turn in conversations.list_turns(db.read(), conversation.id)] == ["hello"]
 
 
-def test_a_conversation_is_renamed_found_and_erased(db: Database, ann: TestClient, config: dict[str, Any]) -> None:
+def test_a_conversation_is_renamed_found_and_erased(db: Database, live: LiveAssistant, ann: TestClient, config: dict[str, Any]) -> None:
     say(ann, config, "hi")
     conversation, _ = find_only(db)
     call(ann, config, "_rename", [conversation.id, ""], event={"id": conversation.id, "title": "The lost parcel"})
     assert "The lost parcel" in call(ann, config, "_find", [conversation.id, "PARCEL"]).shown["conversations"]
     assert "Nothing found" in call(ann, config, "_find", [conversation.id, "zebra"]).shown["conversations"]
+    assert len(live._batcher._prefixes) == 1
     ended = call(ann, config, "_erase", [conversation.id, ""], event={"id": conversation.id})
     assert ended.shown["conversation"] == ""
+    assert len(live._batcher._prefixes) == 0, "the model holds nothing of it any more"
     assert db.read().execute("SELECT count(*) FROM turns").fetchone()[0] == 0
     assert db.read().execute("SELECT count(*) FROM audit WHERE action = 'erase'").fetchone()[0] == 1
 
