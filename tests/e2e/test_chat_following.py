@@ -320,3 +320,18 @@ def test_a_tab_whose_browser_is_somebody_elses_by_now_is_loaded_anew_and_keeps_t
     expect(page.get_by_role("link", name="quinn: change your password")).to_be_visible()
     expect(page.locator("#msg textarea")).to_have_value("and more of it")
     expect(page.locator("#notice")).to_contain_text("no answer yet")
+
+
+def test_what_is_asked_before_the_page_is_whole_is_asked_in_the_conversation_of_its_address(open_page: Open) -> None:
+    page = open_page()
+    say(page, "first talk")
+    address = page.url
+    hold(page, "_load")
+    wait_for(page, "!!window.letGo")
+    page.fill("#msg textarea", "and more of it")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat .turn[data-turn] .by-user .text")).to_have_text(["first talk", "and more of it"])
+    page.evaluate("letGo()")
+    say(page, "and the rest")
+    assert page.url == address
+    expect(page.locator("#conversations li")).to_have_count(1)
