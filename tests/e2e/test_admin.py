@@ -50,6 +50,7 @@ def test_axe_finds_nothing_on_any_tab_and_nothing_is_wider_than_the_screen(open_
             wait_for(page, "document.querySelectorAll('.charts .role-axis').length >= 6")  # of thumbs, first token, speed
         check(page, tab)
     page.goto(page.url)
+    expect(page.locator("#status")).to_contain_text("version")
     page.get_by_text("Advanced: another recipe").click()
     check(page, "advanced")
 
@@ -134,6 +135,14 @@ def test_somebody_who_is_refused_finds_the_way_back(open_page: Open, keep: Keep,
     keep(page, f"not_found_{width}")
     page.get_by_role("link", name="Go to the chat").click()
     expect(page.locator("#msg textarea")).to_be_visible()
+
+
+def test_a_long_title_fits_on_a_phone_where_it_is_offered_to_be_taken_along(site: Site, open_page: Open) -> None:
+    page = open_page(width=390)
+    say(page, "x" * 79)
+    page.goto(f"{site.address}/login")
+    expect(page.get_by_label("Take my conversation along")).to_be_visible()
+    check(page, "offer")
 
 
 @pytest.fixture(scope="module")
