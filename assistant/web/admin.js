@@ -11,3 +11,15 @@ element.addEventListener('change', (event) => {
     wish(event.target)
   }
 })
+
+// What has the focus is gone once the table is drawn anew: its like gets it, or another one of its line.
+let focused
+element.addEventListener('focusin', ({target}) => {
+  const one = `${target.localName}[data-id="${CSS.escape(target.dataset.id ?? '')}"]`
+  focused = {target, likes: [`${one}[data-do="${target.dataset.do}"]`, one]}
+})
+watch('value', () => setTimeout(() => {
+  if (focused && !focused.target.isConnected && document.activeElement === document.body) {
+    focused.likes.map((selector) => element.querySelector(selector)).find(Boolean)?.focus({preventScroll: true})
+  }
+}))

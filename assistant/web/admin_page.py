@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,8 +29,16 @@ from feedback_db.training_records import Request, RequestId, RequestKind, RunId
 
 _HERE = Path(__file__).parent
 _TICK_S = 2.0
+_NEWS_FOR = timedelta(minutes=1)  # a page that is loaded tells what was answered since
 _MOST_DIGITS = 9
 _ROLES = {"End user": Role.END_USER, "Reviewer": Role.REVIEWER, "Admin": Role.ADMIN}
+_CHANGED = {  # what became of somebody: by what was done, or by the role
+    "disable": "is signed out everywhere, and may not sign in any more.",
+    "enable": "may sign in again.",
+    Role.END_USER: "is an end user now: chat, and nothing else.",
+    Role.REVIEWER: "is a reviewer now.",
+    Role.ADMIN: "is an admin now.",
+}
 _Shown = dict[Any, Any]  # what changes on the page: component → its value
 
 
@@ -98,7 +106,9 @@ class AdminPage:
         with page:
             self._header = gr.HTML(elem_id="header")
             with gr.Column(elem_id="desk"):
-                self._notice = gr.HTML(elem_id="notice", js_on_load=_read("admin.js"))
+                with gr.Column(elem_id="notices"):
+                    self._link = gr.HTML(elem_id="password-link", js_on_load=_read("admin.js"))
+                    self._notice = gr.HTML(elem_id="notice", js_on_load=_read("admin.js"))
                 self._status = gr.HTML(elem_id="status")
                 with gr.Tabs(elem_id="tabs"):
                     with gr.Tab("Training"):
@@ -117,6 +127,7 @@ class AdminPage:
                     with gr.Tab("Audit and health"):
                         self._build_health()
             self._run = gr.Textbox(visible="hidden", elem_id="run")
+            self._told = gr.Textbox(visible="hidden", elem_id="told")
             self._listen(page, gr.Timer(_TICK_S))
         return page
 
@@ -162,7 +173,9 @@ class AdminPage:
         everything = [
             *(
                 self._header,
+                self._link,
                 self._notice,
+                self._told,
                 self._status,
                 self._forecast,
                 self._progress,
@@ -177,11 +190,12 @@ class AdminPage:
         ]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "outputs": everything}
         page.load(self._load, None, **quiet)
-        timer.tick(self._look, self._run, **quiet)
+        timer.tick(self._look, [self._run, self._told], **quiet)
         self._train.click(self._ask_train, self._recipe.fields, **quiet)
         self._dry_run.click(self._ask_dry_run, self._recipe.fields, **quiet)
         self._cancel.click(self._ask_cancel, None, **quiet)
         self._notice.wish(self._close_notice, None, **quiet)
+        self._link.wish(self._close_link, None, **quiet)
         self._forecast.wish(self._show_more, None, **quiet)
         self._runs.wish(self._open_report, None, **quiet)
         self._promote.click(self._promote_version, [self._version, self._promote_reason], **quiet)
@@ -197,17 +211,27 @@ class AdminPage:
     @requires(Role.ADMIN)
     def _load(self, person: Person) -> _Shown:
         header = chat_view.render_header("Admin", person, path="/admin", version=None, mounts=self._mounts, side=None)
-        return {self._header: header, **self._show_all(person, ""), **self._settings.show(self._operating.read_settings())}
+        return {
+            self._header: header,
+            self._told: self._find_told(),
+            **self._show_all(person, ""),
+            **self._settings.show(self._operating.read_settings()),
+        }
 
     @requires(Role.ADMIN)
-    def _look(self, person: Person, run: str) -> _Shown:  # noqa: ARG002  the role is what matters
-        return self._show_moving(run or "")
+    def _look(self, person: Person, run: str, told: str) -> _Shown:  # noqa: ARG002  the role is what matters
+        """Show what moves, and tell the newest answer once, however late this look comes; `told` is the last that was, "" before a load."""
+        answered, shown = requests.find_newest_answer(self._db.read()), self._show_moving(run or "")
+        if answered is None or told in {"", str(answered.id)}:
+            return shown
+        forecast = self._render_forecast(answered, most=admin_view.MOST_FORESEEN)
+        return shown | self._say(answered.outcome or "") | {self._told: str(answered.id), self._forecast: forecast}
 
     @requires(Role.ADMIN)
     def _ask_train(self, person: Person, *recipe: object) -> _Shown:
         reader = self._db.read()
         if runs.find_active_run(reader) is not None or any(one.kind is RequestKind.TRAIN for one in requests.list_open(reader)):
-            return self._say("Expected one training at a time. Found one under way or about to begin. Wait for its end, or cancel it.")
+            return self._complain("Expected one training at a time. Found one under way or about to begin. Wait for its end, or cancel it.")
         return self._ask(person, RequestKind.TRAIN, recipe, "Asked for: the run begins within seconds.")
 
     @requires(Role.ADMIN)
@@ -242,6 +266,10 @@ class AdminPage:
         return self._say("")
 
     @requires(Role.ADMIN)
+    def _close_link(self, person: Person) -> _Shown:  # noqa: ARG002  the role is what matters
+        return {self._link: ""}
+
+    @requires(Role.ADMIN)
     def _draw_charts(self, person: Person, period: str) -> _Shown:  # noqa: ARG002  the role is what matters
         return self._charts.draw(self._db.read(), until=self.clock(), days=PERIODS.get(period or "", 30))
 
@@ -257,7 +285,7 @@ class AdminPage:
     @requires(Role.ADMIN)
     def _promote_version(self, person: Person, version: str, reason: str) -> _Shown:
         if not (version or "").strip().isdecimal() or len(version.strip()) > _MOST_DIGITS:
-            return self._say("Expected the number of a version. Found something else. Type one of those above.")
+            return self._complain("Expected the number of a version. Found something else. Type one of those above.")
         try:
             with self._db.write() as tx:
                 told = self._operating.promote(tx, int(version), actor=person.id, reason=reason or "", now=self.clock())
@@ -270,7 +298,7 @@ class AdminPage:
         live = releases.find_live(self._db.read())
         if live is None or (typed or "").strip() != str(live[1].version):
             wanted = "none" if live is None else str(live[1].version)
-            return self._say(f"Expected the live version, {wanted}, typed out. Found something else. Nothing was rolled back.")
+            return self._complain(f"Expected the live version, {wanted}, typed out. Found something else. Nothing was rolled back.")
         try:
             with self._db.write() as tx:
                 told = self._operating.roll_back(tx, actor=person.id, reason=reason or "", now=self.clock())
@@ -282,7 +310,7 @@ class AdminPage:
     def _change_person(self, person: Person, browser: gr.Request, event: gr.EventData) -> _Shown:
         what, subject, role = read_text(event, "what"), PersonId(read_text(event, "id")), read_text(event, "role")
         if subject == person.id:
-            return self._say("Expected somebody else's account. Found your own. Another admin can change it.")
+            return self._complain("Expected somebody else's account. Found your own. Another admin can change it.")
         try:
             if what == "reset-password":
                 return self._reset_password(person, subject, browser.headers.get("origin", ""))
@@ -295,19 +323,20 @@ class AdminPage:
                     people.set_role(tx, subject, Role(role))
                 else:
                     return self._say("")
-                action = what.replace("-", "_")
-                self._audit.append(tx, actor=person.id, action=action, subject=subject, details={"role": role}, now=self.clock())
+                action, details = what.replace("-", "_"), {"role": role} if what == "set-role" else {}
+                self._audit.append(tx, actor=person.id, action=action, subject=subject, details=details, now=self.clock())
+                name = people.find_person(tx, subject).name
         except FeedbackError as refused:
             return self._complain(refused)
-        return self._show_all(person, "")
+        return self._show_all(person, "") | self._say(f"{name} {_CHANGED[details.get('role', what)]}")
 
     def _reset_password(self, person: Person, subject: PersonId, origin: str) -> _Shown:
         """Make a link to choose a password; `origin` is where the admin's browser has found this page, as the wall has checked."""
         if people.find_person(self._db.read(), subject).disabled_at is not None:
-            return self._say("Expected an account that may sign in. Found a disabled one. Enable it first.")
+            return self._complain("Expected an account that may sign in. Found a disabled one. Enable it first.")
         token = self.sign_in.reset_password(subject, actor=person.id, now=self.clock())
         name = people.find_person(self._db.read(), subject).name
-        return self._show_all(person, "") | {self._notice: admin_view.render_password_link(name, f"{origin}/password?token={token}")}
+        return self._show_all(person, "") | {self._link: admin_view.render_password_link(name, f"{origin}/password?token={token}")}
 
     @requires(Role.ADMIN)
     def _add_person(self, person: Person, name: str, password: str, role: str) -> _Shown:
@@ -359,13 +388,13 @@ class AdminPage:
         }
 
     def _show_moving(self, run: str) -> _Shown:
-        """Return what changes while somebody looks on: the status, the run under way, the runs, what was answered."""
+        """Return what changes while somebody looks on: the status, the run under way, the runs, the versions."""
         reader = self._db.read()
         active = runs.find_active_run(reader)
         progress = None if active is None else admin_view.read_progress(active, runs.list_events(reader, active.id))
-        answered, deployments = requests.find_newest_answer(reader), releases.list_deployments(reader)
+        deployments = releases.list_deployments(reader)
         actors = [one.actor_id for one in deployments if one.actor_id is not None]
-        shown: _Shown = {
+        return {
             self._status: admin_view.render_status(
                 releases.find_live(reader),
                 releases.find_served(reader),
@@ -381,10 +410,11 @@ class AdminPage:
             self._runs: admin_view.render_runs(runs.list_runs(reader), releases.list_releases(reader), shown=run),
             self._run: run,
         }
-        if answered is not None and (self.clock() - answered.handled_at).total_seconds() < 2 * _TICK_S:  # type: ignore[operator]
-            shown |= self._say(answered.outcome or "")
-            shown[self._forecast] = self._render_forecast(answered, most=admin_view.MOST_FORESEEN)
-        return shown
+
+    def _find_told(self) -> str:
+        """Return the id of the newest answer that a page need not be told any more when it is loaded, as it is after a lost connection."""
+        answered = requests.find_newest_answer(self._db.read())
+        return "0" if answered is None or self.clock() - answered.handled_at < _NEWS_FOR else str(answered.id)  # type: ignore[operator]
 
     def _render_forecast(self, request: Request, *, most: int) -> str:
         if request.forecast is None:
@@ -411,7 +441,7 @@ class AdminPage:
     def _say(self, sentence: str) -> _Shown:
         return {self._notice: admin_view.render_notice(sentence)}
 
-    def _complain(self, refused: Exception) -> _Shown:
+    def _complain(self, refused: Exception | str) -> _Shown:
         return {self._notice: admin_view.render_notice(str(refused), is_problem=True)}
 
 

@@ -8,7 +8,7 @@ _MOST = 100_000
 
 
 class Bindings:
-    """Binds names of streams and events to sessions; a name that nobody has used for a day is free again."""
+    """Binds names of streams and events to people; a name that nobody has used for a day is free again."""
 
     def __init__(self) -> None:
         self._bound: OrderedDict[str, tuple[str, datetime]] = OrderedDict()

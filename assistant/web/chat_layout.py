@@ -10,9 +10,11 @@ from assistant.web.feedback import CONSENT
 
 _HERE = Path(__file__).parent
 # The last message is kept until its answer is logged (see chat_log.js): neither a server that falls nor a session that ends loses it.
-KEEP_MESSAGE = """(message, ...others) => {
+# Before the page is whole, the conversation is the one in its address.
+KEEP_MESSAGE = """(message, here, ...others) => {
   if (message.trim()) { sessionStorage.setItem('asked', message) }
-  return [message, ...others]
+  const there = window.shownConversation === undefined ? new URLSearchParams(location.search).get('c') : ''
+  return [message, here || there || '', ...others]
 }"""
 READ_ADDRESS = "() => [new URLSearchParams(location.search).get('c') ?? '', sessionStorage.getItem('asked') ?? '']"
 # Going on to another conversation can be gone back from; an address that the page did not show, such as one deleted, is put right.

@@ -1,12 +1,15 @@
-// Of every page: whoever is not signed in any more is sent to sign in, the list of conversations opens and closes on a phone, and what
-// goes wrong many times is said once.
+// Of every page: whoever is not signed in any more is sent to sign in, a page whose browser is somebody else's by now is loaded anew, the
+// list of conversations opens and closes on a phone, and what goes wrong many times is said once.
 if (!window.errata) { // Gradio runs a page's head twice
   window.errata = true
   const fetched = window.fetch
   window.fetch = followAnswers(async (...asked) => {
     const answer = await fetched(...asked)
-    if (answer.status === 401 && new URL(answer.url, location).origin === location.origin) {
+    const {origin, pathname} = new URL(answer.url, location)
+    if (answer.status === 401 && origin === location.origin) {
       location.assign(`/login?next=${encodeURIComponent(location.pathname)}`)
+    } else if (answer.status === 403 && origin === location.origin && /\/queue\/(join|data)$/.test(pathname)) {
+      location.reload() // somebody has signed in in another tab; what was being sent is still there (see chat_log.js)
     }
     return answer
   })

@@ -1,4 +1,5 @@
-// The review page by keyboard. What decides on a question waits until the question that is highlighted is the one that is shown.
+// The review page by keyboard. What decides on a question waits until the question that is highlighted is the one that is shown, and
+// with the correction that is chosen.
 const press = (selector) => document.querySelector(selector)?.click()
 let wanted // the line that was asked for last; others may be drawn on the way to it
 const findWanted = () => document.querySelector(`#queue .open[data-id="${wanted}"]`) ?? document.querySelector('#queue [aria-current]')
@@ -13,7 +14,8 @@ const step = (by) => {
 const isShown = () => {
   const shown = document.querySelector('#item [data-key]')
   const line = findWanted()
-  return shown && (!line || line.dataset.id === shown.dataset.key)
+  const chosen = document.querySelector('#item [name=proposal]:checked')
+  return shown && (!line || line.dataset.id === shown.dataset.key) && (!chosen || chosen.value === shown.dataset.chosen)
 }
 const openReason = (isOpen) => {
   document.querySelector('#main').classList.toggle('rejecting', isOpen)

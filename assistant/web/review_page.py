@@ -135,9 +135,11 @@ class ReviewPage:
     @requires(Role.REVIEWER)
     def _choose(self, person: Person, key: str, event: gr.EventData) -> _Shown:
         try:
-            return self._show_item(person, QuestionKey(key or ""), chosen=read_text(event, "id"))
+            shown = self._show_item(person, QuestionKey(key or ""), chosen=read_text(event, "id"))
         except FeedbackError as refused:
-            return self._complain(refused)
+            return self._show_what_is_there(person, key or "") | self._complain(refused)
+        kept = {self._on.wordings, self._on.note}  # what somebody has written of the question holds for each of its corrections
+        return {part: value for part, value in shown.items() if part not in kept}
 
     @requires(Role.REVIEWER)
     def _compare(self, person: Person, key: str, chosen: str, event: gr.EventData) -> _Shown:

@@ -106,6 +106,7 @@ def render_item(
     comments = [" · ".join(filter(None, (REASONS.get(report.reason, ""), report.comment))) for report in reports]
     return templates.get_template("review_item.html.jinja").render(
         item=item,
+        chosen=chosen or "",
         opened_at=int(opened_at.timestamp()),
         context=[{"message": turn.user_message, "html": render_markdown(turn.reply), "version": turn.version} for turn in context],
         comments=[comment for comment in comments if comment],

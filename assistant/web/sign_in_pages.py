@@ -67,7 +67,7 @@ class SignInPages:
     async def _show_set_up(self, request: Request) -> Response:
         token = request.query_params.get("token", "")
         if not self._sign_in.is_set_up_token(token):
-            return render_plain_page("Set-up", problem=str(SetUpOverError()), status=403)
+            return _refuse_set_up(SetUpOverError())
         return self._render_set_up(request, token)
 
     async def _set_up(self, request: Request) -> Response:
@@ -78,7 +78,7 @@ class SignInPages:
                 lambda: self._sign_in.set_up(token, name, told.get("password", ""), taking=read_taken(request, told), now=now)
             )
         except SetUpOverError as refused:
-            return render_plain_page("Set-up", problem=str(refused), status=403)
+            return _refuse_set_up(refused)
         except (AssistantError, FeedbackError) as refused:
             return self._render_set_up(request, token, told=told, problem=str(refused), status=400)
         return welcome(request, session, "/admin", now=now)
@@ -135,6 +135,10 @@ def offer_conversations(sign_in: SignIn, request: Request, told: Mapping[str, st
 def read_taken(request: Request, told: Mapping[str, str]) -> str:
     """Return the token of the visitor whose conversations are to be taken along, "" for none: only this browser can show it."""
     return read_token(request) if "take" in told else ""
+
+
+def _refuse_set_up(refused: SetUpOverError) -> HTMLResponse:
+    return render_plain_page("Set-up", problem=str(refused), ways={"/login": "Sign in"}, status=403)
 
 
 async def _tell_health(_: Request) -> Response:

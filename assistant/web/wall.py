@@ -94,7 +94,7 @@ class Wall:
             return
         if person is not None:
             request.scope.setdefault("state", {})["person"] = person
-            send = self._check_queue(request, route, body, token, person, now, send)
+            send = self._check_queue(request, route, body, person, now, send)
             if route.kind is RouteKind.STREAM:
                 receive, send = self._end_with_session(token, now, receive, send)
         await self._app(request.scope, receive, send if opened is None else _with_cookie(send, request, opened, now))
@@ -132,24 +132,27 @@ class Wall:
         self._new_visitors.count(address, now=now)
         return await to_thread.run_sync(lambda: self._sign_in.open_visitor(now=now))
 
-    def _check_queue(self, request: Request, route: Route, body: bytes, token: str, person: Person, now: datetime, send: Send) -> Send:
-        """Let somebody use only streams of his own, and events only so often; learn the names of new events from the answer."""
+    def _check_queue(self, request: Request, route: Route, body: bytes, person: Person, now: datetime, send: Send) -> Send:
+        """Let somebody use only streams of his own, and events only so often; learn the names of new events from the answer.
+
+        A stream is a person's, not a session's: his other tabs go on when one of them changes his password.
+        """
         if route.kind is RouteKind.STREAM:
-            self._check_owner(route, "stream", request.query_params.get("session_hash"), token, now)
+            self._check_owner(route, "stream", request.query_params.get("session_hash"), person, now)
         elif route.kind is RouteKind.CANCEL:
             told = _read_names(body, "session_hash", "event_id")
-            self._check_owner(route, "stream", told["session_hash"], token, now)
-            self._check_owner(route, "event", told["event_id"], token, now)
+            self._check_owner(route, "stream", told["session_hash"], person, now)
+            self._check_owner(route, "event", told["event_id"], person, now)
         elif route.kind is RouteKind.JOIN:
             self._bound_events(person, now)
             name = _read_names(body, "session_hash")["session_hash"]
-            if not self._streams.claim(_join_name(route, "stream", name), token, now=now):
+            if not self._streams.claim(_join_name(route, "stream", name), person.id, now=now):
                 raise RefusedError(403, "This stream is somebody else's. Reload the page.")
-            return self._learn_event(send, route, token, now)
+            return self._learn_event(send, route, person, now)
         return send
 
-    def _check_owner(self, route: Route, what: str, name: str | None, token: str, now: datetime) -> None:
-        if name is None or not self._streams.is_owner(_join_name(route, what, name), token, now=now):
+    def _check_owner(self, route: Route, what: str, name: str | None, person: Person, now: datetime) -> None:
+        if name is None or not self._streams.is_owner(_join_name(route, what, name), person.id, now=now):
             raise RefusedError(403, f"This {what} is not yours. Reload the page.")
 
     def _bound_events(self, person: Person, now: datetime) -> None:
@@ -158,7 +161,7 @@ class Wall:
             raise RefusedError(429, "That was too much at once. Please wait a moment.", retry_after=wait)
         self._events.count(person.id, now=now)
 
-    def _learn_event(self, send: Send, route: Route, token: str, now: datetime) -> Send:
+    def _learn_event(self, send: Send, route: Route, person: Person, now: datetime) -> Send:
         """Bind the event that the answer names to whoever asked for it."""
         answer = bytearray()
 
@@ -168,7 +171,7 @@ class Wall:
                 if not message.get("more_body", False):
                     event = _find_event(bytes(answer))
                     if event is not None:
-                        self._streams.claim(_join_name(route, "event", event), token, now=now)
+                        self._streams.claim(_join_name(route, "event", event), person.id, now=now)
             await send(message)
 
         return learn

@@ -50,6 +50,7 @@ def test_axe_finds_nothing_on_any_tab_and_nothing_is_wider_than_the_screen(open_
             wait_for(page, "document.querySelectorAll('.charts .role-axis').length >= 6")  # of thumbs, first token, speed
         check(page, tab)
     page.goto(page.url)
+    expect(page.locator("#status")).to_contain_text("version")
     page.get_by_text("Advanced: another recipe").click()
     check(page, "advanced")
 
@@ -84,8 +85,10 @@ def test_somebody_signs_in_and_out_and_an_admin_adds_the_second_person(open_page
     expect(other.get_by_role("link", name="Review")).to_be_visible()
     other.get_by_role("link", name="Review").click()
     expect(other.locator("#item h2")).to_be_visible()
-    page.get_by_role("button", name="Disable cleo").click()
-    expect(page.locator("#people")).to_contain_text("disabled")
+    page.get_by_role("button", name="Disable cleo").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("cleo is signed out everywhere")
+    expect(page.get_by_role("button", name="Enable cleo")).to_be_focused()
     other.reload()
     expect(other).to_have_url(re.compile(r"/login\?next="))
 
@@ -96,10 +99,10 @@ def test_a_forgotten_password_is_chosen_anew_by_a_link_and_changed_later(site: S
     open_tab_on_a_phone(page, "People")
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Reset the password of dora").click()
-    expect(page.locator("#notice code")).to_be_in_viewport()
+    expect(page.locator("#password-link code")).to_be_in_viewport()
     check(page, "link")
     keep(page, "password_link")
-    other = open_page(page.locator("#notice code").inner_text().removeprefix(site.address), width=390, dark=True)
+    other = open_page(page.locator("#password-link code").inner_text().removeprefix(site.address), width=390, dark=True)
     check(other, "choose")
     keep(other, "password_choose")
     other.get_by_label("New password").fill("a long password")
@@ -134,6 +137,14 @@ def test_somebody_who_is_refused_finds_the_way_back(open_page: Open, keep: Keep,
     keep(page, f"not_found_{width}")
     page.get_by_role("link", name="Go to the chat").click()
     expect(page.locator("#msg textarea")).to_be_visible()
+
+
+def test_a_long_title_fits_on_a_phone_where_it_is_offered_to_be_taken_along(site: Site, open_page: Open) -> None:
+    page = open_page(width=390)
+    say(page, "x" * 79)
+    page.goto(f"{site.address}/login")
+    expect(page.get_by_label("Take my conversation along")).to_be_visible()
+    check(page, "offer")
 
 
 @pytest.fixture(scope="module")

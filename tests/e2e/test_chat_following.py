@@ -300,3 +300,38 @@ def test_a_late_rating_is_not_drawn_over_the_conversation_that_was_opened_since(
     assert page.evaluate("window.isBack") is not True
     open_listed(page, "first talk")
     expect(page.locator("[data-do=rate][data-value=good]")).to_have_attribute("aria-pressed", "true")
+
+
+def test_another_tab_goes_on_when_its_person_has_another_session(open_page: Open) -> None:
+    pia = ("pia", Role.END_USER)
+    page = open_page(who=pia)
+    say(page, "first talk")
+    open_page(beside=page, who=pia)  # as after another password
+    say(page, "and more of it")
+    expect(page.locator("#chat .turn")).to_have_count(2)
+
+
+def test_a_tab_whose_browser_is_somebody_elses_by_now_is_loaded_anew_and_keeps_the_message(open_page: Open) -> None:
+    page = open_page()
+    say(page, "first talk")
+    open_page(beside=page, who=("quinn", Role.END_USER))
+    page.fill("#msg textarea", "and more of it")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="quinn: change your password")).to_be_visible()
+    expect(page.locator("#msg textarea")).to_have_value("and more of it")
+    expect(page.locator("#notice")).to_contain_text("no answer yet")
+
+
+def test_what_is_asked_before_the_page_is_whole_is_asked_in_the_conversation_of_its_address(open_page: Open) -> None:
+    page = open_page()
+    say(page, "first talk")
+    address = page.url
+    hold(page, "_load")
+    wait_for(page, "!!window.letGo")
+    page.fill("#msg textarea", "and more of it")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat .turn[data-turn] .by-user .text")).to_have_text(["first talk", "and more of it"])
+    page.evaluate("letGo()")
+    say(page, "and the rest")
+    assert page.url == address
+    expect(page.locator("#conversations li")).to_have_count(1)

@@ -16,7 +16,7 @@ from assistant.web.admin_page import AdminPage
 from assistant.web.sign_in import SignIn
 from assistant.web.site import build_site
 from feedback_db import conversations, corrections, examples, people, releases, requests, runs
-from feedback_db.audit import Audit
+from feedback_db.audit import Audit, list_newest
 from feedback_db.database import Database, Transaction
 from feedback_db.forecast import Forecast, Foreseen
 from feedback_db.recipe import Recipe, read_recipe
@@ -172,7 +172,14 @@ def test_training_a_dry_run_and_a_cancellation_are_asked_of_the_supervisor(
     ]
     with db.write() as tx:
         requests.handle(tx, asked[1].id, outcome="A run would start.", now=clock())
-    assert "A run would start." in call(ada, config, "_look", "").shown["notice"]
+    clock.move(timedelta(seconds=50))  # a browser may not look for long, where its page is hidden
+    told = call(ada, config, "_look", "", "0").shown
+    assert "A run would start." in told["notice"]
+    assert told["told"] == str(asked[1].id)
+    assert "A run would start." not in call(ada, config, "_look", "", told["told"]).sent  # it was told, and perhaps closed
+    assert call(ada, config, "_load").shown["told"] == "0"  # as after a lost connection: whoever asked may not have seen it
+    clock.move(timedelta(minutes=1))
+    assert call(ada, config, "_load").shown["told"] == told["told"]
 
 
 def test_a_dry_run_lists_what_would_be_trained_so_many_at_once(
@@ -187,7 +194,8 @@ def test_a_dry_run_lists_what_would_be_trained_so_many_at_once(
         (asked,) = requests.list_open(tx)
         forecast = Forecast(examples=found, seconds=300.0, **facts)
         requests.handle(tx, asked.id, outcome="A run would start.", forecast=forecast, now=clock())
-    shown = call(ada, config, "_look", "").shown["forecast"]
+    seen = call(ada, config, "_look", "", "0").shown
+    shown = seen["forecast"]
     for words in ("3 examples, 1 new", "18 rows of 1,234 tokens", "360 at most", "5 min at most", "2 no longer watched", "1 more."):
         assert words in shown
     assert "&lt;b&gt;one" in shown
@@ -198,8 +206,7 @@ def test_a_dry_run_lists_what_would_be_trained_so_many_at_once(
     for wrong in ("x", "9" * 24, "99"):
         told = call(ada, config, "_show_more", event={"what": "forecast", "id": wrong, "role": "2"})
         assert told.is_success
-    clock.move(timedelta(minutes=1))
-    assert call(ada, config, "_look", "").shown["forecast"]["__type__"] == "update"  # it stays as it is
+    assert call(ada, config, "_look", "", seen["told"]).shown["forecast"]["__type__"] == "update"  # it stays as it is
 
 
 def add_example(db: Database, question: str) -> ExampleId:
@@ -240,9 +247,12 @@ def test_people_are_added_given_roles_and_shut_out_but_not_oneself(
     assert 'role="alert"' in call(ada, config, "_add_person", "cleo", "short", "Reviewer").shown["notice"]
     bob = sign_in.open("bob", "long enough", address="", now=clock()).person
     assert bob.role is Role.REVIEWER
-    call(ada, config, "_change_person", event={"what": "set-role", "id": bob.id, "role": "admin"})
+    told = call(ada, config, "_change_person", event={"what": "set-role", "id": bob.id, "role": "admin"}).shown["notice"]
+    assert "bob is an admin now" in told
     assert people.find_person(db.read(), bob.id).role is Role.ADMIN
-    call(ada, config, "_change_person", event={"what": "disable", "id": bob.id})
+    told = call(ada, config, "_change_person", event={"what": "disable", "id": bob.id, "role": "a text"}).shown["notice"]
+    assert "bob is signed out everywhere" in told
+    assert list_newest(db.read())[0].details == {}
     assert people.find_person(db.read(), bob.id).disabled_at is not None
     call(ada, config, "_change_person", event={"what": "enable", "id": bob.id})
     assert people.find_person(db.read(), bob.id).disabled_at is None
@@ -257,14 +267,21 @@ def test_an_admin_makes_a_link_by_which_somebody_chooses_another_password(
 ) -> None:
     bob = browse("bob", Role.REVIEWER)
     reset = {"what": "reset-password", "id": "bob"}
-    notice = call(ada, config, "_change_person", event=reset).shown["notice"]
-    found = re.search(r"/password\?token=([\w-]+)<", notice)
+    shown = call(ada, config, "_change_person", event=reset).shown
+    found = re.search(r"/password\?token=([\w-]+)<", shown["password-link"])
     assert found is not None
     assert sign_in.find(bob.cookies["errata"], now=NOW) is None
     person = sign_in.find_by_link(found[1], now=NOW)
     assert person is not None
     assert person.id == "bob"
     assert found[1] not in call(ada, config, "_load").sent
+    with db.write() as tx:
+        asked = requests.add_request(tx, RequestKind.DRY_RUN, person_id=PersonId("ada"), reason="", now=NOW)
+        requests.handle(tx, asked.id, outcome="A run would start.", now=NOW)
+    later = call(ada, config, "_look", "", "0").shown
+    assert "A run would start." in later["notice"]
+    assert later["password-link"]["__type__"] == "update"  # what is shown once stays until it is closed
+    assert call(ada, config, "_close_link").shown["password-link"] == ""
     call(ada, config, "_change_person", event={"what": "disable", "id": "bob"})
     assert "Enable it first" in call(ada, config, "_change_person", event=reset).shown["notice"]
     assert "Found your own" in call(ada, config, "_change_person", event={**reset, "id": "ada"}).shown["notice"]

@@ -249,7 +249,9 @@ def test_a_decision_on_a_correction_that_is_gone_hits_no_other(
     chosen = call(bob, config, "_choose", [shown["key"]], event={"id": "ann"}, mount=MOUNT).shown
     with db.write() as tx:
         erasure.erase_conversation(tx, ConversationId("ann"), now=NOW)
-    after = decide(bob, config, function, chosen).shown
+    for name in ("note", "wordings"):
+        assert chosen[name] == {"__type__": "update"}  # what was written there stays, whichever correction is chosen
+    after = decide(bob, config, function, {**shown, **chosen, "note": "", "wordings": ""}).shown
     assert "is gone" in after["notice"]
     assert (after["chosen"], after["reply"]) == ("cleo", "45")
     assert state_of(db, "cleo") is CorrectionState.PENDING

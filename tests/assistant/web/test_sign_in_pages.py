@@ -170,6 +170,7 @@ def test_a_guessed_set_up_link_shows_no_form(client: TestClient) -> None:
     answer = client.get("/set-up?token=guess")
     assert answer.status_code == 403
     assert "<form" not in answer.text
+    assert 'href="/login"' in answer.text
 
 
 def test_health_is_told_to_everybody(client: TestClient) -> None:

@@ -160,6 +160,16 @@ def test_a_stream_is_read_and_cancelled_by_its_owner_alone(browse: Browse) -> No
     assert cancel(client, "s2", "event of s2") == 200
 
 
+def test_a_stream_stays_its_persons_when_the_session_is_another_one(browse: Browse, sign_in: SignIn, db: Database) -> None:
+    client, somebody = browse(Role.END_USER), PersonId(Role.END_USER.value)
+    assert join_stream(client) == 200
+    with db.write() as tx:  # as when he changes his password
+        session = sign_in.open_account(tx, people.find_person(tx, somebody), now=NOW)
+    client.cookies.set("errata", session.token)
+    assert join_stream(client) == 200
+    assert client.get("/gradio_api/queue/data?session_hash=s1").text == "one two three"
+
+
 def test_a_stream_of_one_page_is_none_of_another(browse: Browse) -> None:
     client = browse(Role.ADMIN)
     assert join_stream(client, mount="/admin") == 200
