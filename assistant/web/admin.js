@@ -1,4 +1,4 @@
-// A table whose buttons and choices tell the page what is wanted; a button that ends something asks first.
+// A table whose buttons tell the page what is wanted; a button that ends something asks first, and a choice brings its button out.
 const wish = (what) => trigger('wish', {what: what.dataset.do, id: what.dataset.id, role: what.value ?? ''})
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-do]')
@@ -6,10 +6,10 @@ element.addEventListener('click', (event) => {
     wish(button)
   }
 })
-element.addEventListener('change', (event) => {
-  if (event.target.matches('select[data-do]')) {
-    wish(event.target)
-  }
+element.addEventListener('change', ({target}) => { // not yet: arrow keys pass other choices on the way
+  const button = target.parentElement.querySelector('button')
+  button.value = target.value
+  button.hidden = target.value === target.dataset.now
 })
 
 // What has the focus is gone once the table is drawn anew: its like gets it, or another one of its line.

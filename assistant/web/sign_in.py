@@ -17,6 +17,7 @@ from feedback_db.errors import NoAccountError
 from feedback_db.records import Person, PersonId, PersonKind, Role
 
 _MOST_FAILURES, _FAILURES_WITHIN = 5, timedelta(minutes=15)
+_MOST_FROM_AN_ADDRESS = 20  # which many people may share
 _LASTS = timedelta(days=14)
 _VISITOR_LASTS = timedelta(days=180)
 _LINK_LASTS = timedelta(days=1)
@@ -36,7 +37,8 @@ class SignIn:
 
     def __init__(self, db: Database, audit: Audit) -> None:
         self._db, self._audit = db, audit
-        self._failures = Throttle(_MOST_FAILURES, _FAILURES_WITHIN)
+        self._of_names = Throttle(_MOST_FAILURES, _FAILURES_WITHIN)
+        self._from_addresses = Throttle(_MOST_FROM_AN_ADDRESS, _FAILURES_WITHIN)
         self._set_up_token = secrets.token_urlsafe(32)
 
     def open(self, name: str, password: str, *, address: str, taking: str = "", now: datetime) -> Session:
@@ -129,11 +131,11 @@ class SignIn:
             PasswordLinkOverError: the link is unknown or over.
             PasswordTooShortError, PasswordTooLongError: the password cannot be one; the link stays good.
         """
-        keys = [f"address {address}"]
-        self._count_attempt(keys, now)
+        counted = [(self._from_addresses, address)]
+        self._count_attempt(counted, now)
         if self.find_by_link(token, now=now) is None:
             raise PasswordLinkOverError
-        self._take_back(keys)
+        self._take_back(counted)
         password_hash = hash_password(wanted)
         with self._db.write() as tx:
             person = password_links.find_person_by_link(tx, _hash_token(token), now=now)
@@ -191,27 +193,27 @@ class SignIn:
         Raises:
             TooManyAttemptsError: this name or this address has failed too often.
         """
-        keys = [f"name {name.strip().casefold()}", f"address {address}"]
-        self._count_attempt(keys, now)
+        counted = [(self._of_names, name.strip().casefold()), (self._from_addresses, address)]
+        self._count_attempt(counted, now)
         found = people.find_account(self._db.read(), name)
         person, password_hash = (None, None) if found is None else found
         if not is_password(password, password_hash) or person is None or person.disabled_at is not None:
             return None
-        self._take_back(keys)
+        self._take_back(counted)
         return found
 
-    def _count_attempt(self, keys: list[str], now: datetime) -> None:
-        """Count a failure for each key, and refuse where there are too many."""
-        wait = max(self._failures.find_wait(key, now=now) for key in keys)
+    def _count_attempt(self, counted: list[tuple[Throttle, str]], now: datetime) -> None:
+        """Count a failure of each name or address, and refuse where there are too many."""
+        wait = max(throttle.find_wait(key, now=now) for throttle, key in counted)
         if wait:
             raise TooManyAttemptsError(wait)
-        for key in keys:  # before the slow hash, or a crowd of attempts at once would all be let in
-            self._failures.count(key, now=now)
+        for throttle, key in counted:  # before the slow hash, or a crowd of attempts at once would all be let in
+            throttle.count(key, now=now)
 
-    def _take_back(self, keys: list[str]) -> None:
+    def _take_back(self, counted: list[tuple[Throttle, str]]) -> None:
         """Count one failure less: and no more than this one, for an account of one's own must not wipe out what was tried on others."""
-        for key in keys:
-            self._failures.take_back(key)
+        for throttle, key in counted:
+            throttle.take_back(key)
 
     def _adopt(self, tx: Transaction, token: str, person: Person, now: datetime) -> None:
         """Make what was said by the visitor of a token an account's."""

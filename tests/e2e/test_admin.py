@@ -85,6 +85,12 @@ def test_somebody_signs_in_and_out_and_an_admin_adds_the_second_person(open_page
     expect(other.get_by_role("link", name="Review")).to_be_visible()
     other.get_by_role("link", name="Review").click()
     expect(other.locator("#item h2")).to_be_visible()
+    role = page.get_by_label("Role of cleo", exact=True)
+    role.select_option("admin")  # as arrow keys do on their way to another one: nothing is set
+    expect(page.get_by_role("button", name="Set the role of cleo")).to_be_visible()
+    role.select_option("end_user")
+    page.get_by_role("button", name="Set the role of cleo").click()
+    expect(role).to_have_attribute("data-now", "end_user")
     page.get_by_role("button", name="Disable cleo").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#notice")).to_contain_text("cleo is signed out everywhere")
