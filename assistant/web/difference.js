@@ -1,4 +1,5 @@
-// Asks for the difference and the badges anew a moment after somebody has stopped typing.
+// Asks for the difference and the badges anew a moment after somebody has stopped typing; what is told so is kept by the server, and is
+// there again when he comes back to the question.
 let waiting
 document.addEventListener('input', (event) => {
   if (event.target.closest('#reply, #wordings')) {

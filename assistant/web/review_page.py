@@ -12,6 +12,7 @@ import gradio as gr
 from assistant.web import chat_view, review_lists, review_view
 from assistant.web.events import read_text
 from assistant.web.review_desk import Opened, ReviewAids, ReviewDesk
+from assistant.web.review_drafts import Draft, Drafts
 from assistant.web.review_layout import ReviewLayout
 from assistant.web.review_lists import ListName
 from assistant.web.review_marks import READ_MARKS, read_marks, read_name
@@ -21,7 +22,7 @@ from feedback_db import conversations, corrections, decisions, people, review_qu
 from feedback_db.audit import Audit
 from feedback_db.database import Database
 from feedback_db.errors import FeedbackError, ItemChangedError, NotFoundError
-from feedback_db.records import Person, Role
+from feedback_db.records import CorrectionId, Person, Role
 from feedback_db.review_queue import QuestionKey
 from feedback_db.text_checks import list_links
 from feedback_db.training_records import Related, Watched
@@ -53,6 +54,7 @@ class ReviewPage:
         self.sign_in, self.clock = sign_in, clock
         self._db, self._aids, self._read_version, self._mounts = db, aids, read_version, tuple(mounts)
         self._desk = ReviewDesk(db, audit, aids, read_version=read_version, approvals_required=approvals_required)
+        self._drafts = Drafts()
 
     def build(self) -> gr.Blocks:
         """Return the page, with a role on each of its functions."""
@@ -148,6 +150,7 @@ class ReviewPage:
         except FeedbackError as refused:
             return self._complain(refused)
         reply, wordings = read_text(event, "reply"), read_text(event, "wordings")
+        self._drafts.keep(person.id, opened.item.question_key, _chosen_id(opened), Draft(reply=reply, wordings=wordings))
         return {
             self._on.difference: review_view.render_difference(opened.turn.reply, reply),
             self._on.badges: self._render_badges(opened, reply, self._list_related(opened, reply), wordings),
@@ -226,6 +229,7 @@ class ReviewPage:
             return self._show_what_is_there(person, key or "") | self._complain(refused)
         except FeedbackError as refused:
             return self._complain(refused)
+        self._drafts.drop(person.id, key or "")
         return self._show_next(person) | self._confirm_deed(words)
 
     def _show_next(self, person: Person) -> _Shown:
@@ -258,10 +262,11 @@ class ReviewPage:
         }
         if opened is None:
             return shown | {self._on.item: review_view.render_nothing(), self._on.badges: "", self._on.chosen: ""}
-        reply = opened.turn.reply if opened.chosen is None else opened.chosen.corrected_reply
-        related = self._list_related(opened, reply)
+        chosen_id = _chosen_id(opened)
+        proposed = opened.turn.reply if opened.chosen is None else opened.chosen.corrected_reply
+        draft = self._drafts.find(person.id, opened.item.question_key, chosen_id) or Draft(reply=proposed, wordings="")
+        related = self._list_related(opened, draft.reply)
         is_first = len(opened.context) == 1 and opened.chosen is not None
-        chosen_id = None if opened.chosen is None else opened.chosen.id
         return shown | {
             self._on.item: review_view.render_item(
                 opened.item,
@@ -272,14 +277,14 @@ class ReviewPage:
                 chosen=chosen_id,
                 opened_at=now,
             ),
-            self._on.badges: self._render_badges(opened, reply, related, ""),
+            self._on.badges: self._render_badges(opened, draft.reply, related, draft.wordings),
             self._on.chosen: chosen_id or "",
-            self._on.reply: reply,
-            self._on.difference: review_view.render_difference(opened.turn.reply, reply),
+            self._on.reply: draft.reply,
+            self._on.difference: review_view.render_difference(opened.turn.reply, draft.reply),
             self._on.related: review_view.render_related(
-                related, self._list_watched(opened, reply), self._aids.list_wordings(opened.turn.user_message) if is_first else []
+                related, self._list_watched(opened, draft.reply), self._aids.list_wordings(opened.turn.user_message) if is_first else []
             ),
-            self._on.wordings: gr.update(value="", visible=opened.chosen is not None),
+            self._on.wordings: gr.update(value=draft.wordings, visible=opened.chosen is not None),
             self._on.approve: gr.update(value="Approve (A)" if opened.chosen is not None else "Send for review (A)"),
         }
 
@@ -355,6 +360,10 @@ class ReviewPage:
 
     def _complain(self, refused: FeedbackError) -> _Shown:
         return {self._on.notice: chat_view.render_notice(str(refused))}
+
+
+def _chosen_id(opened: Opened) -> CorrectionId | None:
+    return None if opened.chosen is None else opened.chosen.id
 
 
 def _read_list(state: str) -> ListName:

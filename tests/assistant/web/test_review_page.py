@@ -184,6 +184,23 @@ def test_an_edit_is_compared_and_checked_while_it_is_typed(db: Database, bob: Te
     assert "possible e-mail address" in after["badges"]
 
 
+def test_what_was_written_is_there_again_until_it_is_decided(db: Database, bob: TestClient, config: dict[str, Any]) -> None:
+    for name, question in (("ann", "how long"), ("cleo", "how much")):
+        ask(db, name, question, corrected="It is 5 years.")
+    shown = load(bob, config).shown
+    written = {"reply": "It is 6 years.", "wordings": "for how long"}
+    call(bob, config, "_compare", [shown["key"], shown["chosen"]], event=written, mount=MOUNT)
+    other = call(bob, config, "_skip_item", [shown["key"]], mount=MOUNT).shown
+    assert (other["key"] != shown["key"], other["reply"]) == (True, "It is 5 years.")
+    back = call(bob, config, "_open_named", [], event={"id": shown["key"]}, mount=MOUNT).shown
+    assert (back["reply"], read_value(back["wordings"])) == ("It is 6 years.", "for how long")
+    assert "6" in back["difference"]
+    decide(bob, config, "_approve_item", back, reply=back["reply"])
+    undo(bob, config)
+    again = call(bob, config, "_open_named", [], event={"id": shown["key"]}, mount=MOUNT).shown
+    assert again["reply"] == "It is 5 years."
+
+
 def test_an_approval_with_an_edit_and_wordings_is_learned_and_the_next_comes(db: Database, bob: TestClient, config: dict[str, Any]) -> None:
     ask(db, "ann", "how long", corrected="5 years")
     ask(db, "cleo", "how much", corrected="5 pounds")
