@@ -45,14 +45,16 @@ def test_all_of_a_persons_sessions_can_be_ended_and_only_theirs(db: Database, an
     assert [find(db, now, token_hash) for token_hash in ("h1", "h2", "h3")] == [None, None, bob]
 
 
-def test_who_is_disabled_is_signed_out_until_enabled_again(db: Database, ann: PersonId, now: datetime) -> None:
+def test_who_is_disabled_is_signed_out_and_signs_in_anew_when_enabled_again(db: Database, ann: PersonId, now: datetime) -> None:
     sign_in(db, ann, now)
     with db.write() as tx:
         people.disable(tx, ann, now=now)
     assert find(db, now) is None
     with db.write() as tx:
         people.enable(tx, ann)
-    assert find(db, now) == ann
+    assert find(db, now) is None
+    sign_in(db, ann, now, "anew")
+    assert find(db, now, "anew") == ann
 
 
 def test_who_is_erased_is_signed_out(db: Database, ann: PersonId, now: datetime) -> None:
