@@ -32,6 +32,8 @@ import typer
 from gradio_client.utils import apply_diff
 from rich.console import Console
 
+from tests.benchmarks.percentile import find_percentile
+
 ROOT = Path(__file__).parents[2]
 _WAIT_S = 300
 _DRAWN = re.compile(r'data-conversation="(\w+)" data-mark="(\w+)"')  # a reply on its way
@@ -209,7 +211,7 @@ async def _chat_at_once(address: str, sessions: int, turns: int) -> dict[str, An
         "pieces": len(in_order),
         "pieces_followed_by_another_streams": round(crossings / max(1, len(in_order) - 1), 3),
         "first_text_median_s": round(statistics.median(firsts), 2),
-        "first_text_p95_s": round(_percentile(firsts, 0.95), 2),
+        "first_text_p95_s": round(find_percentile(firsts, 0.95), 2),
     }
 
 
@@ -255,7 +257,7 @@ async def _chat_beside_training(folder: Path, address: str, token: str, people: 
             "errors_beside_training": sum(bool(one.problem) for one in heard),
             "problems_beside_training": dict(Counter(one.problem for one in heard if one.problem)),
             "first_text_beside_training_median_s": round(statistics.median(firsts), 3),
-            "first_text_beside_training_p95_s": round(_percentile(firsts, 0.95), 3),
+            "first_text_beside_training_p95_s": round(find_percentile(firsts, 0.95), 3),
             "first_text_beside_training_max_s": round(max(firsts), 3),
         }
     return found
@@ -345,11 +347,6 @@ def _wait_until(find: Any, wait_s: float = 120) -> Any:
             return found
         time.sleep(0.2)
     raise TimeoutError("expected an end, found none in time")
-
-
-def _percentile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ same page grouped out of the log by plain SQL, without a table that is kept; bot
 
 import inspect
 import json
-import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from feedback_db.questions import name_question
 from feedback_db.records import PersonId, Role
 from tests.assistant.web.site_driving import call, read_config
 from tests.auditing import open_audit
+from tests.benchmarks.percentile import find_percentile
 from trainer.review_aids import MemoryAids
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -224,9 +224,8 @@ def timed(into: list[float]) -> Iterator[None]:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Return the value below which this share (in per cent) of the values lies."""
-    ordered = sorted(values)
-    return round(ordered[min(len(ordered) - 1, math.ceil(share / 100 * len(ordered)) - 1)], 2)
+    """Return the value below which this share (in per cent) of the values lies, to two digits."""
+    return round(find_percentile(values, share / 100), 2)
 
 
 if __name__ == "__main__":

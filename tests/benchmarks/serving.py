@@ -25,6 +25,7 @@ from rich.table import Table
 
 from assistant.libraries import prepare_libraries
 from tests.benchmarks import llama_cpp_peer
+from tests.benchmarks.percentile import find_percentile
 
 TOKENS = 64
 RANK = 16
@@ -380,8 +381,7 @@ def _summarise(cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def _p95(cell: Cell, side: str) -> float:
-    times = sorted(second for one in cell.trials[side] for second in one.first_s)
-    return times[min(len(times) - 1, math.ceil(0.95 * len(times)) - 1)]
+    return find_percentile((second for one in cell.trials[side] for second in one.first_s), 0.95)
 
 
 def _show(cell: Cell) -> None:

@@ -8,7 +8,6 @@ standing engine, for the time that they take.
 
 import gc
 import json
-import math
 import statistics
 import tempfile
 import threading
@@ -26,6 +25,7 @@ import typer
 from rich.console import Console
 
 from assistant.libraries import prepare_libraries
+from tests.benchmarks.percentile import find_percentile
 from tests.benchmarks.serving import make_random_adapter
 
 PEOPLE, TOKENS, ADAPTERS, PROMPTS = 16, 64, 8, 24
@@ -145,17 +145,17 @@ def _measure_gaps(base: Any, adapters: list[Path], swaps: int) -> dict[str, Any]
     hundred = max(1, min(100, len(memory) // 2))
     growth = statistics.median(memory[-hundred:]) / statistics.median(memory[:hundred]) - 1
     return {
-        "publish_p99_ms": round(_percentile(publish_ms, 0.99), 2),
+        "publish_p99_ms": round(find_percentile(publish_ms, 0.99), 2),
         "publish_median_ms": round(statistics.median(publish_ms), 2),
         "swap_median_ms": round(statistics.median(swap_ms), 1),
-        "swap_p99_ms": round(_percentile(swap_ms, 0.99), 1),
+        "swap_p99_ms": round(find_percentile(swap_ms, 0.99), 1),
         "gap_median_ms": round(statistics.median(busy.gaps) * 1000, 2),
-        "gap_p999_ms": round(_percentile(busy.gaps, 0.999) * 1000, 2),
+        "gap_p999_ms": round(find_percentile(busy.gaps, 0.999) * 1000, 2),
         "gap_max_ms": round(max(busy.gaps) * 1000, 2),
-        "gap_p999_ratio": round(_percentile(busy.gaps, 0.999) / statistics.median(busy.gaps), 3),
-        "gap_p999_ratio_without_swaps": round(_percentile(quiet.gaps, 0.999) / statistics.median(quiet.gaps), 3),
+        "gap_p999_ratio": round(find_percentile(busy.gaps, 0.999) / statistics.median(busy.gaps), 3),
+        "gap_p999_ratio_without_swaps": round(find_percentile(quiet.gaps, 0.999) / statistics.median(quiet.gaps), 3),
         "gap_max_ms_without_swaps": round(max(quiet.gaps) * 1000, 2),
-        "gap_vs_no_swaps": round(_percentile(busy.gaps, 0.999) / _percentile(quiet.gaps, 0.999), 3),
+        "gap_vs_no_swaps": round(find_percentile(busy.gaps, 0.999) / find_percentile(quiet.gaps, 0.999), 3),
         "gap_median_vs_no_swaps": round(statistics.median(busy.gaps) / statistics.median(quiet.gaps), 3),
         "dropped_nf4": busy.dropped + quiet.dropped,
         "memory_growth": round(growth, 4),
@@ -245,11 +245,6 @@ def _endless(base: Any) -> Any:
     """Have nothing end a reply early."""
     base.model.generation_config.eos_token_id = [-1]
     return base
-
-
-def _percentile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
 
 
 if __name__ == "__main__":
