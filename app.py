@@ -21,29 +21,28 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
+from assistant.api.keys import KeyRing
+from assistant.api.operator_file import keep_operator_file, read_operator_file
 from assistant.errors import AddressTakenError, AssistantError
 from assistant.libraries import prepare_libraries
 from assistant.plain_text import strip_control_characters
 from assistant.settings import Settings, expand_home, read_settings
-from feedback_db import people, releases, requests, runs
-from feedback_db.database import Transaction, find_damage, open_reader
+from feedback_db import people, releases
+from feedback_db.api_keys import Scope
+from feedback_db.database import find_damage, open_reader
 from feedback_db.errors import FeedbackError
 from feedback_db.records import PersonId, Role
-from feedback_db.training_records import RequestKind, RunState
+from feedback_db.training_records import RunState
 from trainer.errors import TrainerError
+from trainer.local_admin import LocalAdmin, find_operator
 from trainer.memory import back_up, database_path, find_audit_fault, open_memory
-from trainer.supervision import promotion
 from trainer.supervision.forgetting import clean_up, forget, list_backups_before
 
 if TYPE_CHECKING:  # torch takes seconds to import: verbs that need no model must not wait for it
-    from starlette.types import ASGIApp
-
-    from assistant.web.sign_in import SignIn
-    from trainer.composition import Errata
+    from assistant.api.remote_admin import RemoteAdmin
     from trainer.demo import DemoResult
 
 app = typer.Typer(add_completion=False, help="A support assistant that learns from its errata.")
-_TICK_S = 2.0
 _GRACE_S = 5  # how long streams may go on once the end was asked for
 _LAST_WORDS_S = 60.0  # how long a trainer may take to end before an erasure leaves it to the next tick
 _console = Console()
@@ -93,16 +92,14 @@ def serve() -> None:
     settings = read_settings()
     with ExitStack() as stack:
         with _console.status("Loading the base model …"):
-            from trainer.composition import open_errata
-            from trainer.supervision.ticking import Ticking
+            from errata import open_site
 
-            errata = stack.enter_context(open_errata(settings))
+            site = stack.enter_context(open_site(settings))
         with _console.status("Opening the pages …"):
             import uvicorn
 
-            sign_in, site = compose_site(settings, errata)
             serving = uvicorn.Config(
-                site,
+                site.app,
                 log_level="warning",
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_S,
@@ -111,8 +108,8 @@ def serve() -> None:
             )
             server = uvicorn.Server(serving)
             listening = _listen(settings.host, settings.port)
-        stack.enter_context(Ticking([errata.supervisor.tick, lambda now: errata.hot_swap.sync_once(now=now)], every_s=_TICK_S))
-        _greet(settings, sign_in.find_set_up_token())
+        stack.enter_context(keep_operator_file(settings.data_folder, address=_address_of(settings), token=site.keys.operator_token))
+        _greet(settings, site.sign_in.find_set_up_token())
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the server raises it again once it has ended
         with suppress(KeyboardInterrupt):
             server.run([listening])
@@ -138,36 +135,22 @@ def demo(
 
 @app.command()
 @_say_errors
-def train(as_json: _Json = False) -> None:
-    """Train now on all approved corrections, measure the result, and put it live if the gate says so."""
-    from trainer.composition import open_errata
-
-    with _show_progress() as publish:
-        publish("Loading the base model", None)
-        with open_errata(read_settings()) as errata:
-            now = datetime.now(UTC)
-            with errata.db.write() as tx:
-                request = requests.add_request(tx, RequestKind.TRAIN, person_id=_find_operator(tx, now), reason="", now=now)
-            before = {run.id for run in runs.list_runs(errata.db.read())}
-            errata.supervisor.run_until_idle(lambda: datetime.now(UTC), publish=publish)
-            errata.hot_swap.sync_once(now=datetime.now(UTC))
-            found = requests.find_request(errata.db.read(), request.id)
-            run = next((run for run in runs.list_runs(errata.db.read()) if run.id not in before), None)
-            report = None if run is None else runs.find_report(errata.db.read(), run.id)
-            live = errata.live.status().version
-    _show(
-        {
-            "outcome": found.outcome,
-            "run": None if run is None else run.id,
-            "state": None if run is None else run.state.value,
-            "error": None if run is None else run.error,
-            "reasons": [] if report is None else list(report.verdict.reasons),
-            "live": live,
-        },
-        as_json=as_json,
-    )
-    if run is not None and run.state is RunState.FAILED:
+def train(reason: Annotated[str, typer.Option(help="Why.")] = "", as_json: _Json = False) -> None:
+    """Train now on all approved corrections, measure the result, and put it live if the gate says so. Works while Errata runs, too."""
+    with _show_progress() as publish, _open_admin() as admin:
+        publish("Asking for a run", None)
+        found = admin.train(reason, publish=publish)
+    _show(found, as_json=as_json)
+    if found["state"] == RunState.FAILED:
         sys.exit(1)
+
+
+@app.command()
+@_say_errors
+def cancel(reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
+    """End the run that is under way; what it has learned so far goes nowhere."""
+    with _open_admin() as admin:
+        _console.print(admin.cancel(reason), highlight=False, markup=False)
 
 
 @app.command()
@@ -176,42 +159,56 @@ def promote(
     version: Annotated[int, typer.Argument(help="The number of the release.")],
     reason: Annotated[str, typer.Option(help="Why, where the gate did not promote it.")] = "",
 ) -> None:
-    """Put a release live."""
-    now = datetime.now(UTC)
-    with open_memory(read_settings()) as (db, audit), db.write() as tx:
-        promotion.promote(tx, audit, version, actor=_find_operator(tx, now), reason=reason, now=now)
-    _console.print(f"Release {version} goes live with the next start.", highlight=False)
+    """Put a release live: at once where Errata runs, else with the next start."""
+    with _open_admin() as admin:
+        _console.print(admin.promote(version, reason), highlight=False, markup=False)
 
 
 @app.command()
 @_say_errors
 def rollback(reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
     """Take the newest deployment back: what was live before is live again."""
-    now = datetime.now(UTC)
-    with open_memory(read_settings()) as (db, audit), db.write() as tx:
-        deployment = promotion.roll_back(tx, audit, actor=_find_operator(tx, now), reason=reason, now=now)
-    _console.print(f"Release {deployment.version} goes live with the next start.", highlight=False)
+    with _open_admin() as admin:
+        _console.print(admin.roll_back(reason), highlight=False, markup=False)
 
 
 @app.command()
 @_say_errors
 def status(as_json: _Json = False) -> None:
     """Say what is live, what is being trained, and when the schedule looks next. Works while Errata runs, too."""
-    with open_reader(database_path(read_settings())) as reader:
-        live, served = releases.find_live(reader), releases.find_served(reader)
-        active, schedule = runs.find_active_run(reader), requests.read_status(reader)
-        swap = next(iter(releases.list_swaps(reader, limit=1)), None)
-        found = {
-            "deployed": None if live is None else live[1].version,
-            "because": None if live is None else live[0].reason,
-            "served": None if served is None else served.version,
-            "refused": None if swap is None else swap.error,
-            "active_run": None if active is None else active.id,
-            "active_run_state": None if active is None else active.state.value,
-            "accounts": people.count_accounts(reader),
-            "schedule": [] if schedule is None else list(schedule.reasons),
-        }
-    _show(found, as_json=as_json)
+    with _open_admin() as admin:
+        _show(admin.read_state(), as_json=as_json)
+
+
+@app.command(name="runs")
+@_say_errors
+def list_runs(as_json: _Json = False) -> None:
+    """List the runs, the newest first. Works while Errata runs, too."""
+    with _open_admin() as admin:
+        _show_all(admin.list_runs(), ["id", "state", "created_at", "version", "verdict", "reason"], as_json=as_json)
+
+
+@app.command(name="versions")
+@_say_errors
+def list_versions(as_json: _Json = False) -> None:
+    """List the versions, the newest first. Works while Errata runs, too."""
+    with _open_admin() as admin:
+        _show_all(admin.list_versions(), ["version", "is_served", "created_at", "run_id", "base"], as_json=as_json)
+
+
+@app.command()
+@_say_errors
+def create_key(
+    name: Annotated[str, typer.Argument(help="What uses it, such as shop.")],
+    scope: Annotated[list[Scope], typer.Option(help="What it opens; may be given more than once.")],
+) -> None:
+    """Make a key for a program and print it, once; while Errata runs, the admin page does that."""
+    now = datetime.now(UTC)
+    with open_memory(read_settings()) as (db, audit):
+        with db.write() as tx:
+            operator = find_operator(tx, now)
+        _, token = KeyRing(db, audit, started_at=now).make(name, set(scope), actor=operator, now=now)
+    print(token)  # noqa: T201  for a program that reads it
 
 
 @app.command()
@@ -306,55 +303,19 @@ def erase(
         sys.exit(1)
 
 
-def compose_site(settings: Settings, errata: "Errata") -> "tuple[SignIn, ASGIApp]":
-    """Return the pages behind their wall, and who signs in there."""
-    from assistant.web.admin_page import AdminPage
-    from assistant.web.chat_page import ChatPage
-    from assistant.web.review_page import ReviewPage
-    from assistant.web.sign_in import SignIn
-    from assistant.web.site import build_site
-    from feedback_db.recipe import read_recipe
-    from trainer.operations import Operations
-    from trainer.review_aids import MemoryAids
+@contextmanager
+def _open_admin() -> Iterator["RemoteAdmin | LocalAdmin"]:
+    """Return who does an admin's deeds: the Errata that the settings name, the one that runs over this data folder, or this process."""
+    settings = read_settings()
+    found = (settings.server, settings.api_key) if settings.server else read_operator_file(settings.data_folder)
+    if found is None:
+        yield LocalAdmin(settings)
+        return
+    from assistant.api.remote_admin import RemoteAdmin
 
-    def clock() -> datetime:
-        return datetime.now(UTC)
-
-    sign_in = SignIn(errata.db, errata.audit)
-    mounts = ("/admin", "/review", "/")
-    admin_page = AdminPage(
-        errata.db,
-        errata.audit,
-        sign_in,
-        Operations(errata),
-        recipe=read_recipe(settings.recipe),
-        gpu=str(errata.live.base.device) if errata.live.base.device.type == "cuda" else None,
-        mounts=mounts,
-        clock=clock,
-    )
-    review_page = ReviewPage(
-        errata.db,
-        errata.audit,
-        sign_in,
-        MemoryAids(errata.db),
-        read_version=lambda: errata.live.status().version,
-        approvals_required=settings.approvals_required,
-        mounts=mounts,
-        clock=clock,
-    )
-    chat_page = ChatPage(
-        errata.db,
-        errata.audit,
-        errata.live,
-        errata.answering,
-        sign_in,
-        title=settings.title,
-        examples=settings.example_questions,
-        mounts=mounts,
-        clock=clock,
-    )
-    pages = {"/admin": admin_page.build(), "/review": review_page.build(), "/": chat_page.build()}
-    return sign_in, build_site(pages, sign_in, welcomes_visitors=settings.welcomes_visitors, hosts=settings.known_hosts, clock=clock)
+    with RemoteAdmin(*found) as admin:
+        is_left_over = settings.server is None and not admin.is_reachable()  # by one that was killed
+        yield LocalAdmin(settings) if is_left_over else admin
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -370,9 +331,14 @@ def _listen(host: str, port: int) -> socket.socket:
         raise AddressTakenError(host, port, os.strerror(error.errno or errno.EADDRINUSE).lower()) from error
 
 
+def _address_of(settings: Settings) -> str:
+    """Return where this machine finds the pages."""
+    host = "localhost" if settings.host in {"127.0.0.1", "0.0.0.0", "::"} else settings.host  # noqa: S104  only shown
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
 def _greet(settings: Settings, set_up_token: str | None) -> None:
-    shown = "localhost" if settings.host in {"127.0.0.1", "0.0.0.0", "::"} else settings.host  # noqa: S104  only shown
-    address = f"http://{shown}:{settings.port}"
+    address = _address_of(settings)
     _console.print(Text.assemble(("Errata", "bold"), " is ready. Ctrl-C ends it; a training under way goes on."))
     _console.print(Text.assemble("  Chat            ", (f"{address}/", "cyan")), soft_wrap=True)
     _console.print(Text.assemble("  Admin           ", (f"{address}/admin", "cyan")), soft_wrap=True)
@@ -417,11 +383,6 @@ def _show_demo(result: "DemoResult") -> None:
     _console.print(Text(" ".join([f"The run ended {result.state.value}.", *result.reasons])))
 
 
-def _find_operator(tx: Transaction, now: datetime) -> PersonId:
-    """Return who acts from the command line: somebody with the machine's rights, and no account."""
-    return people.find_or_add_external(tx, PersonId(uuid.uuid4().hex), name="command line", now=now).id
-
-
 def _read_password() -> str:
     """Ask for a password twice, unseen; from a pipe, read one line."""
     is_typed = sys.stdin.isatty()
@@ -439,6 +400,29 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
         lines = [str(one) for one in value] if isinstance(value, list) else [_tell(value)]
         table.add_row(Text(name.replace("_", " "), style="dim"), Text("\n".join(lines) or "none"))
     _console.print(table)
+
+
+def _show_all(found: list[dict[str, Any]], columns: list[str], *, as_json: bool) -> None:
+    """Print a list of what was found: as JSON for a program, as a table of some columns for a person."""
+    if as_json:
+        print(json.dumps({"data": found}, default=str))  # noqa: T201  one line, nothing folded
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold", header_style="dim")
+    for one in found:
+        table.add_row(*(Text(_tell_cell(one[column])) for column in columns))
+    _console.print(table if found else "none")
+
+
+def _tell_cell(value: object) -> str:
+    if isinstance(value, dict):
+        return str(value.get("decision", ""))
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, int):
+        return str(value)
+    return str(value or "").partition(".")[0].replace("T", " ") if isinstance(value, str | datetime) else ""
 
 
 def _tell(value: object) -> str:

@@ -1,6 +1,6 @@
 """One answer: whose conversation, what was said, the prompt, the reply, the log. The only way from a message to a logged turn."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from assistant.errors import AssistantError, NothingServedError
 from assistant.prompt import Message, build_messages, prompt_budget, trim_history
 from feedback_db import conversations, releases
 from feedback_db.conversations import LoggedReply
-from feedback_db.database import Database
+from feedback_db.database import Database, Transaction
 from feedback_db.errors import TurnReplacedError
 from feedback_db.records import ConversationId, PersonId, Turn, TurnId, TurnState
 from feedback_db.text_checks import check_text
@@ -34,20 +34,10 @@ class Answer(Iterator[str]):
     Closing it before its end cancels the reply; what was said until then is logged as stopped.
     """
 
-    def __init__(
-        self,
-        db: Database,
-        reply: Reply,
-        *,
-        turn_id: TurnId,
-        conversation_id: ConversationId,
-        message: str,
-        replaces: TurnId | None,
-        now: datetime,
-    ) -> None:
+    def __init__(self, db: Database, reply: Reply, message: str, log: Callable[[Transaction, LoggedReply], Turn]) -> None:
+        """Follow a reply to a message; `log` is called once, when it has ended."""
         self.reply, self.turn = reply, None
-        self._db, self._turn_id, self._conversation_id = db, turn_id, conversation_id
-        self._message, self._replaces, self._now = message, replaces, now
+        self._db, self._message, self._log_turn = db, message, log
         self._said: list[str] = []
 
     turn: Turn | None
@@ -70,6 +60,12 @@ class Answer(Iterator[str]):
         self._said.append(piece)
         return piece
 
+    def take(self) -> str:
+        """Return the text that has come and was not read yet, perhaps none; never waits and never logs."""
+        taken = self.reply.take()
+        self._said.append(taken)
+        return taken
+
     def close(self) -> None:
         """Cancel what is left of the reply and log what there is; does nothing once it has ended."""
         if self.turn is not None:
@@ -88,9 +84,7 @@ class Answer(Iterator[str]):
         assert outcome is not None, "a reply that has ended tells how"
         logged = _describe(self._message, "".join(self._said).strip(), self.reply, outcome, error)
         with self._db.write() as tx:
-            self.turn = conversations.log_turn(
-                tx, self._turn_id, conversation_id=self._conversation_id, logged=logged, replaces=self._replaces, now=self._now
-            )
+            self.turn = self._log_turn(tx, logged)
 
 
 def answer(
@@ -120,9 +114,13 @@ def answer(
     release = find_served(db, live)
     sampling = read_sampling(release)
     history = list_history(db, conversation_id, without=replaces)
-    messages = build_prompt(live, release, history, message, max_tokens=sampling.max_tokens)
+    messages = build_prompt(live, release.system_message, history, message, max_tokens=sampling.max_tokens)
     reply = live.stream(messages, sampling, version=release.version, deadline_s=deadline_s)
-    return Answer(db, reply, turn_id=turn_id, conversation_id=conversation_id, message=message, replaces=replaces, now=now)
+
+    def log(tx: Transaction, logged: LoggedReply) -> Turn:
+        return conversations.log_turn(tx, turn_id, conversation_id=conversation_id, logged=logged, replaces=replaces, now=now)
+
+    return Answer(db, reply, message, log)
 
 
 def find_served(db: Database, live: LiveAssistant) -> Release:
@@ -150,15 +148,15 @@ def list_history(db: Database, conversation_id: ConversationId, *, without: Turn
 
 
 def build_prompt(
-    live: LiveAssistant, release: Release, history: Sequence[tuple[str, str]], message: str, *, max_tokens: int
+    live: LiveAssistant, system_message: str | None, history: Sequence[tuple[str, str]], message: str, *, max_tokens: int
 ) -> list[Message]:
     """Build the prompt with as many whole earlier turns as leave room for the reply; half of the context is room enough."""
 
     def count(kept: Sequence[tuple[str, str]]) -> int:
-        return count_prompt_tokens(live.base.tokenizer, build_messages(release.system_message, kept, message))
+        return count_prompt_tokens(live.base.tokenizer, build_messages(system_message, kept, message))
 
     kept = trim_history(history, token_budget=prompt_budget(live.base.context_tokens, max_tokens), count_tokens=count)
-    return build_messages(release.system_message, kept, message)
+    return build_messages(system_message, kept, message)
 
 
 def read_sampling(release: Release) -> Sampling:

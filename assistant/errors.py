@@ -277,3 +277,10 @@ class SetUpOverError(AssistantError):
             "Expected the set-up link that the start of the program printed, and no account yet. Found another link, or an account. "
             "Sign in, or make an account with `python app.py create-user` while the program is stopped."
         )
+
+
+class RemoteError(AssistantError):
+    """An Errata elsewhere cannot be reached, or refuses."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"Expected an answer of Errata at {address}. Found: {why}")

@@ -54,7 +54,7 @@ class HotSwap:
         deployment, release = found
         error, duration_ms = None, 0.0
         try:
-            duration_ms = self._live.swap_to(self._describe(release))
+            duration_ms = self._live.swap_to(describe_release(release, self._runs_folder))
         except AssistantClosedError:
             return None
         except AssistantError as refused:
@@ -65,16 +65,6 @@ class HotSwap:
             swap = self._record(deployment, error, duration_ms, now)
         self._tried, self._again_at = deployment.id, None if is_settled else now + _TRY_AGAIN_AFTER
         return swap
-
-    def _describe(self, release: Release) -> ServedRelease:
-        return ServedRelease(
-            version=release.version,
-            revision=release.revision,
-            quantisation=release.quantisation,
-            template_hash=release.template_hash,
-            adapter=None if release.run_id is None else adapter_folder(self._runs_folder, release.run_id),
-            adapter_hash=release.adapter_hash,
-        )
 
     def _record(self, deployment: Deployment, error: AssistantError | None, duration_ms: float, now: datetime) -> Swap:
         """Record a swap, or a refusal and, if it is for good and nobody has deployed another release meanwhile, the rollback."""
@@ -95,6 +85,18 @@ def _word_reason(version: int, error: ReleaseRefusedError) -> str:
         return check_text(reason, what="a reason", max_chars=_MAX_REASON_CHARS)
     except (HostileTextError, TextTooLongError):
         return f"The engine refused release {version}; its swap says why."
+
+
+def describe_release(release: Release, runs_folder: Path) -> ServedRelease:
+    """Return what the engine needs of a release whose run's files lie in `runs_folder`."""
+    return ServedRelease(
+        version=release.version,
+        revision=release.revision,
+        quantisation=release.quantisation,
+        template_hash=release.template_hash,
+        adapter=None if release.run_id is None else adapter_folder(runs_folder, release.run_id),
+        adapter_hash=release.adapter_hash,
+    )
 
 
 def adapter_folder(runs_folder: Path, run_id: str) -> Path:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apscheduler.triggers.cron import CronTrigger
@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     says when the schedule looks (cron), and what it waits for; between `quiet_from` and `quiet_until` no run starts by itself.
     `replies_at_once` are written side by side, and `replies_waiting` more may wait; `loaded_adapters` of versions are kept in memory, and
     `kept_prefix_mb` of what was read of conversations, for their next turns.
+    A program's own system message is appended to ours, replaced by ours, or refused (`client_system_message`); pages of `api_origins` may
+    use the API from a browser. The verbs of the command line ask the Errata at `server` with `api_key`, where one is named.
     `recipe` is the JSON of what a run should do otherwise than by default.
     """
 
@@ -147,6 +149,10 @@ class Settings(BaseSettings):
     replies_waiting: int = Field(default=64, ge=0, le=10_000, description="a whole number from 0 to 10000")
     loaded_adapters: int = Field(default=6, ge=2, le=64, description="a whole number from 2 to 64")
     kept_prefix_mb: int = Field(default=256, ge=0, description="a whole number from 0 on")
+    client_system_message: Literal["append", "replace", "refuse"] = Field(default="append", description="append, replace or refuse")
+    api_origins: _Texts = Field(default=(), description='a JSON list of origins, such as ["https://shop.example"]')
+    server: str | None = Field(default=None, description="the address of an Errata, such as https://support.example")
+    api_key: str = Field(default="", repr=False, description="a key for it, with the scope admin")
     recipe: Annotated[str, AfterValidator(check_recipe)] = Field(default="{}", description='a JSON object, such as {"epochs": 12}')
 
     @property

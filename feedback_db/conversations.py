@@ -9,7 +9,7 @@ from datetime import datetime
 from feedback_db.database import Reader, Transaction, find_row, read_time, store_time, translate_refusals
 from feedback_db.errors import NotFoundError, TurnReplacedError
 from feedback_db.questions import name_question
-from feedback_db.records import Channel, Conversation, ConversationId, PersonId, Rating, Turn, TurnId, TurnState
+from feedback_db.records import ApiKeyId, Channel, Conversation, ConversationId, PersonId, Rating, Turn, TurnId, TurnState
 from feedback_db.text_checks import check_text
 from feedback_db.training_records import OpeningQuestion
 
@@ -38,6 +38,16 @@ class LoggedReply:
     reply_tokens: int
     first_token_ms: int | None
     latency_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a program tells with a message; see `Turn` for the fields. `thread_hash` is of all that was said, the reply included."""
+
+    key_id: ApiKeyId
+    history: tuple[tuple[str, str], ...] | None
+    system: str | None
+    thread_hash: str
 
 
 def start_conversation(
@@ -120,9 +130,12 @@ def log_turn(
     conversation_id: ConversationId,
     logged: LoggedReply,
     replaces: TurnId | None = None,
+    told: Told | None = None,
     now: datetime,
 ) -> Turn:
     """Append a turn to a conversation; with `replaces` it takes the place of an earlier one, which stays in the log.
+
+    `told` is what a program told with it, None for a page's.
 
     A question that opens a conversation shares its key with all of the same words; later in a conversation it may mean anything.
 
@@ -132,12 +145,14 @@ def log_turn(
     """
     sql = """
         INSERT INTO turns (id, conversation_id, position, user_message, reply, state, error, version, sampling,
-                           prompt_tokens, reply_tokens, first_token_ms, latency_ms, created_at, replaces, question_key)
+                           prompt_tokens, reply_tokens, first_token_ms, latency_ms, created_at, replaces, key_id, thread_hash,
+                           told_history, told_system, question_key)
         VALUES (:id, :conversation_id,
                 (SELECT coalesce(max(position) + 1, 0) FROM turns WHERE conversation_id = :conversation_id),
                 :user_message, :reply, :state, :error, :version, :sampling,
-                :prompt_tokens, :reply_tokens, :first_token_ms, :latency_ms, :created_at, :replaces,
-                iif(EXISTS (
+                :prompt_tokens, :reply_tokens, :first_token_ms, :latency_ms, :created_at, :replaces, :key_id, :thread_hash,
+                :told_history, :told_system,
+                iif(json_array_length(:told_history) > 0 OR EXISTS (
                     SELECT 1 FROM turns AS earlier WHERE conversation_id = :conversation_id AND id IS NOT :replaces
                     AND NOT EXISTS (SELECT 1 FROM turns WHERE turns.replaces = earlier.id)
                 ), :id, coalesce(:question_name, :id)))
@@ -162,6 +177,10 @@ def log_turn(
                 "latency_ms": logged.latency_ms,
                 "created_at": store_time(now),
                 "replaces": replaces,
+                "key_id": None if told is None else told.key_id,
+                "thread_hash": None if told is None else told.thread_hash,
+                "told_history": None if told is None or told.history is None else json.dumps(told.history, ensure_ascii=False),
+                "told_system": None if told is None else told.system,
                 "question_name": name_question(logged.user_message),
             },
         )
@@ -185,6 +204,8 @@ def find_turn(reader: Reader, turn_id: TurnId, *, owner: PersonId) -> Turn:
 def list_context(reader: Reader, turn_id: TurnId) -> list[Turn]:
     """Return a turn of anybody's, last, and what was said before it, for reviewers; turns replaced by then are left out.
 
+    Where a program told what was said before a turn, it comes first.
+
     Raises:
         NotFoundError: there is no such turn.
     """
@@ -199,7 +220,9 @@ def list_context(reader: Reader, turn_id: TurnId) -> list[Turn]:
     ).fetchall()
     if not rows:
         raise NotFoundError("a turn", turn_id)
-    return [_to_turn(row) for row in rows]
+    turns = [_to_turn(row) for row in rows]
+    begins = max((place for place, turn in enumerate(turns) if turn.told_history is not None), default=0)
+    return turns[begins:]
 
 
 def list_turns(reader: Reader, conversation_id: ConversationId) -> list[Turn]:
@@ -320,4 +343,7 @@ def _to_turn(row: sqlite3.Row) -> Turn:
         latency_ms=row["latency_ms"],
         created_at=read_time(row["created_at"]),
         replaces=None if row["replaces"] is None else TurnId(row["replaces"]),
+        key_id=row["key_id"],
+        told_history=None if row["told_history"] is None else tuple((asked, said) for asked, said in json.loads(row["told_history"])),
+        told_system=row["told_system"],
     )

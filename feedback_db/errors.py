@@ -85,10 +85,24 @@ class NotFoundError(FeedbackError):
 
 
 class NameTakenError(FeedbackError):
-    """An account of this name exists."""
+    """An account or a key of this name exists."""
+
+    def __init__(self, name: str, *, kind: str = "account") -> None:
+        super().__init__(f"Expected a name that no {kind} has. Found that '{name}' is taken. Choose another.")
+
+
+class KeyNameError(FeedbackError):
+    """A key cannot have this name: the names of the people whom its program names begin with it, and end at a slash."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"Expected a name that no account has. Found that '{name}' is taken. Choose another.")
+        super().__init__(f"Expected a key's name without a slash. Found '{name}'. Write a dash in its place.")
+
+
+class ClientKeyReusedError(FeedbackError):
+    """A program has used its own key for another feedback."""
+
+    def __init__(self, client_key: str) -> None:
+        super().__init__(f"Expected the feedback that came under '{client_key}' before. Found another. Send a new idempotency key with it.")
 
 
 class NoAccountError(FeedbackError):
@@ -295,3 +309,12 @@ class AlreadyHandledError(FeedbackError):
 
     def __init__(self, request_id: int) -> None:
         super().__init__(f"Expected request {request_id} to be open. Found it handled. Make a new one.")
+
+
+class ReasonNeededError(FeedbackError):
+    """Somebody promotes what the gate did not, without saying why."""
+
+    def __init__(self, version: int, decision: str) -> None:
+        super().__init__(
+            f"Expected a reason to promote release {version}, of which the gate says '{decision}'. Found none. Type why it shall go live."
+        )

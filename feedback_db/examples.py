@@ -51,7 +51,8 @@ def list_approved(reader: Reader) -> list[ApprovedCorrection]:
 def list_history(reader: Reader, turn_id: TurnId) -> list[tuple[str, str]]:
     """Return what was said in the conversation before a turn, the oldest first, each a (user message, reply).
 
-    A reply that was corrected stands as it should have been, by the newest approval; failed and replaced turns are left out.
+    A reply that was corrected stands as it should have been, by the newest approval; failed and replaced turns are left out. Where a
+    program told what was said before one of them, that is what was.
     """
     rows = reader.execute(
         """
@@ -60,16 +61,22 @@ def list_history(reader: Reader, turn_id: TurnId) -> list[tuple[str, str]]:
             JOIN standing_approvals ON standing_approvals.correction_id = corrections.id
             WHERE corrections.turn_id = earlier.id AND corrections.state = 'approved'
             ORDER BY review_id DESC LIMIT 1
-        ), earlier.reply) AS reply
-        FROM turns JOIN turns AS earlier
-        ON earlier.conversation_id = turns.conversation_id AND earlier.position < turns.position AND earlier.state <> 'failed'
+        ), earlier.reply) AS reply, earlier.told_history, earlier.id = turns.id AS is_last
+        FROM turns JOIN turns AS earlier ON earlier.conversation_id = turns.conversation_id
+        AND (earlier.id = turns.id OR earlier.position < turns.position AND earlier.state <> 'failed')
         WHERE turns.id = :turn_id
         AND NOT EXISTS (SELECT 1 FROM turns AS newer WHERE newer.replaces = earlier.id AND newer.position <= turns.position)
         ORDER BY earlier.position
         """,
         {"turn_id": turn_id},
     )
-    return [(row["user_message"], row["reply"]) for row in rows]
+    history: list[tuple[str, str]] = []
+    for row in rows:
+        if row["told_history"] is not None:
+            history = [(asked, said) for asked, said in json.loads(row["told_history"])]
+        if not row["is_last"]:
+            history.append((row["user_message"], row["reply"]))
+    return history
 
 
 def add_example(tx: Transaction, correction_id: CorrectionId, *, messages: Sequence[Mapping[str, object]], now: datetime) -> Example:

@@ -810,6 +810,60 @@ def m017_unwatched_questions_and_forecasts(db: sqlite_utils.Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m018_keys_of_the_api(db: sqlite_utils.Database) -> None:
+    """Keys of programs, and what a turn that one of them asked for tells: which key, what the client says was said before, what it wants.
+
+    A program's names for people are told apart by their case; what signs in is not.
+    """
+    _run(
+        db,
+        """
+        CREATE TABLE api_keys (
+            id           TEXT PRIMARY KEY,
+            name         TEXT NOT NULL CHECK (name <> '' AND instr(name, '/') = 0),
+            token_hash   TEXT NOT NULL UNIQUE CHECK (token_hash <> ''),
+            hint         TEXT NOT NULL,
+            scopes       TEXT NOT NULL CHECK (json_valid(scopes) AND json_type(scopes) = 'array' AND json_array_length(scopes) > 0),
+            made_by      TEXT NOT NULL REFERENCES people (id),
+            made_at      TEXT NOT NULL,
+            used_at      TEXT,
+            revoked_at   TEXT
+        ) STRICT
+        """,
+        "CREATE UNIQUE INDEX api_keys_by_name ON api_keys (name COLLATE NOCASE) WHERE revoked_at IS NULL",
+        """
+        CREATE TRIGGER api_keys_are_only_used_and_revoked BEFORE UPDATE ON api_keys
+        WHEN OLD.revoked_at IS NOT NULL
+            OR (NEW.id, NEW.name, NEW.token_hash, NEW.hint, NEW.scopes, NEW.made_by, NEW.made_at)
+            IS NOT (OLD.id, OLD.name, OLD.token_hash, OLD.hint, OLD.scopes, OLD.made_by, OLD.made_at)
+        BEGIN SELECT RAISE(ABORT, 'a key is only used and revoked'); END
+        """,
+        "DROP INDEX people_by_name",
+        "CREATE UNIQUE INDEX accounts_by_name ON people (name COLLATE NOCASE) WHERE kind = 'account' AND erased_at IS NULL",
+        "CREATE UNIQUE INDEX externals_by_name ON people (name) WHERE kind = 'external' AND erased_at IS NULL",
+        "ALTER TABLE conversations ADD COLUMN chat_id TEXT CHECK (chat_id <> '')",
+        "CREATE UNIQUE INDEX conversations_by_chat_id ON conversations (person_id, chat_id) WHERE chat_id IS NOT NULL",
+        "ALTER TABLE turns ADD COLUMN key_id TEXT REFERENCES api_keys (id)",
+        "ALTER TABLE turns ADD COLUMN thread_hash TEXT CHECK (thread_hash <> '')",
+        "CREATE INDEX turns_by_thread ON turns (thread_hash) WHERE thread_hash IS NOT NULL",
+        "ALTER TABLE turns ADD COLUMN told_history TEXT CHECK (told_history IS NULL OR json_type(told_history) = 'array')",
+        "ALTER TABLE turns ADD COLUMN told_system TEXT CHECK (told_system <> '')",
+        """
+        CREATE TABLE api_feedback (
+            id           TEXT PRIMARY KEY,
+            key_id       TEXT NOT NULL REFERENCES api_keys (id),
+            turn_id      TEXT NOT NULL REFERENCES turns (id) ON DELETE CASCADE,
+            client_key   TEXT CHECK (client_key <> ''),
+            content_hash TEXT NOT NULL,
+            created_at   TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE UNIQUE INDEX api_feedback_by_client_key ON api_feedback (key_id, client_key) WHERE client_key IS NOT NULL",
+        "CREATE INDEX api_feedback_of_turn ON api_feedback (turn_id)",
+    )
+
+
 _REPORT_CORRECTION = """
     DELETE FROM open_reports WHERE turn_id = NEW.turn_id AND person_id = NEW.author_id AND correction_id IS NULL;
     INSERT INTO open_reports (question_key, turn_id, person_id, correction_id, created_at)

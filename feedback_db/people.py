@@ -37,13 +37,13 @@ def add_visitor(tx: Transaction, person_id: PersonId, *, now: datetime) -> Perso
 def find_or_add_external(tx: Transaction, person_id: PersonId, *, name: str, now: datetime) -> Person:
     """Return the person whom a program names so, added under `person_id` if the name is new.
 
+    The case of letters counts: programs make names of it.
+
     Raises:
         EmptyTextError, TextTooLongError, HostileTextError: the name cannot be one.
     """
-    name = check_text(name, what="a person's name", max_chars=200)
-    row = tx.execute(
-        "SELECT id FROM people WHERE kind = 'external' AND name = :name COLLATE NOCASE AND erased_at IS NULL", {"name": name}
-    ).fetchone()
+    name = check_text(name, what="a person's name", max_chars=300)
+    row = tx.execute("SELECT id FROM people WHERE kind = 'external' AND name = :name AND erased_at IS NULL", {"name": name}).fetchone()
     if row is not None:
         return find_person(tx, row["id"])
     _insert(tx, person_id, PersonKind.EXTERNAL, name, Role.END_USER, None, now)

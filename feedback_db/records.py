@@ -13,6 +13,7 @@ ConversationId = NewType("ConversationId", str)
 TurnId = NewType("TurnId", str)
 CorrectionId = NewType("CorrectionId", str)
 ReviewId = NewType("ReviewId", int)
+ApiKeyId = NewType("ApiKeyId", str)
 
 
 class PersonKind(StrEnum):
@@ -99,6 +100,9 @@ class Turn:
 
     Token counts are of the rendered prompt and of the reply; `first_token_ms` is None where no token came. `replaces` is the turn whose
     place it takes, asked again or in other words; None for most.
+
+    A program that asked for it holds key `key_id`, None for a page. `told_history` is what it says was said before, each a (user message,
+    reply), None where the conversation's own turns are; `told_system` is its own system message, None where it sent none.
     """
 
     id: TurnId
@@ -115,6 +119,9 @@ class Turn:
     latency_ms: int
     created_at: datetime
     replaces: TurnId | None = None
+    key_id: ApiKeyId | None = None
+    told_history: tuple[tuple[str, str], ...] | None = None
+    told_system: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

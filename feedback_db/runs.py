@@ -158,6 +158,20 @@ def find_newest_event(reader: Reader, run_id: RunId) -> RunEvent | None:
     return None if row is None else _to_event(row)
 
 
+def tell_event(event: RunEvent) -> tuple[str, float | None]:
+    """Say what a run does and, as a share, how much of it is done, None where nobody knows."""
+    steps = event.details.get("steps")
+    if event.step is None or not isinstance(steps, int) or steps < 1:
+        return event.phase, None
+    loss, eta = event.details.get("loss"), event.details.get("eta_s")
+    facts = [
+        f"step {event.step} of {steps}",
+        *([f"loss {loss}"] if loss is not None else []),
+        *([f"{eta} s left"] if eta is not None else []),
+    ]
+    return f"{event.phase}: {', '.join(facts)}", event.step / steps
+
+
 def add_report(tx: Transaction, run_id: RunId, *, shape: int, report: str, verdict: Verdict, now: datetime) -> StoredReport:
     """Keep a run's report, JSON of the given shape, and the gate's verdict on it.
 

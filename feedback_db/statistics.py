@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from feedback_db.database import Reader, store_time
+from feedback_db.records import CorrectionState
+from feedback_db.training_records import RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,29 @@ class Day:
     waiting: int
     first_token_ms: float | None
     tokens_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class States:
+    """What there is now: corrections and runs by their states, how many questions wait for a review, which version is wished to be live."""
+
+    corrections: dict[str, int]
+    runs: dict[str, int]
+    waiting: int
+    deployed: int | None
+
+
+def count_states(reader: Reader) -> States:
+    """Return how much there is of what, each state named, also where nothing is in it."""
+    live = reader.execute("SELECT version FROM deployments ORDER BY id DESC LIMIT 1").fetchone()
+    corrections = reader.execute("SELECT state, count(*) AS count FROM corrections GROUP BY state")
+    runs = reader.execute("SELECT state, count(*) AS count FROM runs GROUP BY state")
+    return States(
+        corrections={state.value: 0 for state in CorrectionState} | {row["state"]: row["count"] for row in corrections},
+        runs={state.value: 0 for state in RunState} | {row["state"]: row["count"] for row in runs},
+        waiting=int(reader.execute("SELECT count(*) FROM queue_items").fetchone()[0]),
+        deployed=None if live is None else int(live["version"]),
+    )
 
 
 def count_days(reader: Reader, *, until: datetime, days: int) -> list[Day]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from assistant.answering import Answering
+from assistant.api.completions import Completions
 from assistant.engine.base_model import BaseModel, load_base_model
 from assistant.engine.limits import EngineLimits
 from assistant.engine.live import LiveAssistant
@@ -38,6 +39,7 @@ class Errata:
     audit: Audit
     live: LiveAssistant
     answering: Answering
+    completions: Completions
     hot_swap: HotSwap
     supervisor: Supervisor
 
@@ -78,6 +80,8 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
         _deploy(db, audit, base, settings, datetime.now(UTC))
         answering = Answering(db, live, lambda: datetime.now(UTC))
         stack.callback(answering.close)  # before model and memory: what was said until then is logged
+        completions = Completions(db, live, runs_folder=settings.data_folder / "runs", client_system=settings.client_system_message)
+        stack.callback(completions.close)
         hot_swap = HotSwap(db, audit, live, settings.data_folder / "runs")
         hot_swap.sync_once(now=datetime.now(UTC))
         supervisor = Supervisor(
@@ -90,7 +94,16 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
             schedule=_read_schedule(settings),
         )
         try:
-            yield Errata(settings=settings, db=db, audit=audit, live=live, answering=answering, hot_swap=hot_swap, supervisor=supervisor)
+            yield Errata(
+                settings=settings,
+                db=db,
+                audit=audit,
+                live=live,
+                answering=answering,
+                completions=completions,
+                hot_swap=hot_swap,
+                supervisor=supervisor,
+            )
         finally:
             supervisor.stop()
 

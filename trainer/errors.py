@@ -102,15 +102,6 @@ class SnapshotChangedError(TrainerError):
         )
 
 
-class ReasonNeededError(TrainerError):
-    """Somebody promotes what the gate did not, without saying why."""
-
-    def __init__(self, version: int, decision: str) -> None:
-        super().__init__(
-            f"Expected a reason to promote release {version}, of which the gate says '{decision}'. Found none. Type why it shall go live."
-        )
-
-
 class DataFolderError(TrainerError):
     """There is no data folder that could be written."""
 

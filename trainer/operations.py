@@ -13,7 +13,6 @@ from feedback_db import releases
 from feedback_db.database import Transaction, find_damage
 from feedback_db.records import PersonId
 from trainer.composition import Errata
-from trainer.errors import TrainerError
 from trainer.memory import back_up, find_audit_fault
 from trainer.supervision import promotion
 
@@ -43,11 +42,12 @@ class Operations:
         return "Saved." + (" The system message is used from the next trained version on." if waits else "")
 
     def promote(self, tx: Transaction, version: int, *, actor: PersonId, reason: str, now: datetime) -> str:
-        """Wish that a release be live; return a sentence that says what comes of it."""
-        try:
-            promotion.promote(tx, self._audit, version, actor=actor, reason=reason, now=now)
-        except TrainerError as refused:
-            return str(refused)
+        """Wish that a release be live; return a sentence that says what comes of it.
+
+        Raises:
+            NotFoundError, ReasonNeededError: there is no such release, or the gate did not promote it and no reason is given.
+        """
+        promotion.promote(tx, self._audit, version, actor=actor, reason=reason, now=now)
         return f"Version {version} goes live."
 
     def roll_back(self, tx: Transaction, *, actor: PersonId, reason: str, now: datetime) -> str:

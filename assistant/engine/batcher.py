@@ -19,7 +19,7 @@ from assistant.engine.adapter_slots import AdapterSlots
 from assistant.engine.attention import Attention
 from assistant.engine.base_model import BaseModel
 from assistant.engine.prefix_cache import PrefixCache
-from assistant.engine.reply import FinishReason, Reply
+from assistant.engine.reply import FinishReason, Outcome, Reply
 from assistant.engine.row_cache import RowCache
 from assistant.engine.sampling import Chooser, choose_tokens
 from assistant.engine.text_stream import TextStream
@@ -61,7 +61,10 @@ class Row:
 
 
 class Batcher:
-    """The rows under way and those that wait. `on_end` hears of each row that has left, before its reply ends; `explain` words errors."""
+    """The rows under way and those that wait.
+
+    `on_end` hears of each row that has left, and how it went, before its reply ends; `explain` words errors.
+    """
 
     def __init__(
         self,
@@ -71,7 +74,7 @@ class Batcher:
         *,
         max_rows: int,
         max_cache_bytes: int,
-        on_end: Callable[[Row], None],
+        on_end: Callable[[Row, Outcome], None],
         explain: Callable[[Exception], AssistantError],
     ) -> None:
         self._model: Any = base.model
@@ -325,7 +328,7 @@ class Batcher:
                 row.reply.put(rest)
         except Exception as error:  # noqa: BLE001  a reply ends, whatever its text is like
             finish, row.failure = FinishReason.FAILED, row.failure or error
-        self._on_end(row)
+        self._on_end(row, row.reply.measure(finish, row.written))
         row.reply.end(finish, row.written, None if row.failure is None else self._explain(row.failure))
 
     def _tensor(self, values: Sequence[Any]) -> Tensor:

@@ -21,10 +21,10 @@ from assistant.engine.base_model import BaseModel, is_out_of_memory, shorten_err
 from assistant.engine.batcher import Batcher, Row
 from assistant.engine.limits import EngineLimits, find_cache_bytes
 from assistant.engine.loaded_releases import BARE, LoadedReleases
-from assistant.engine.meter import Meter
+from assistant.engine.meter import Meter, Totals
 from assistant.engine.prefix_cache import PrefixCache
 from assistant.engine.rendering import hash_template, render_prompt
-from assistant.engine.reply import Reply, Sampling
+from assistant.engine.reply import Outcome, Reply, Sampling
 from assistant.engine.sampling import make_chooser
 from assistant.engine.self_check import check_batching
 from assistant.engine.text_stream import TextStream
@@ -233,6 +233,11 @@ class LiveAssistant:
                 first_token_ms=self._meter.first_token_ms(),
                 swaps=self._meter.swaps,
             )
+
+    def totals(self) -> Totals:
+        """Return what was done since the start."""
+        with self._changed:
+            return self._meter.totals()
 
     def _choose_version(self, version: int | None) -> int:
         """Return the version that a reply is asked of, if one can be asked for now."""
@@ -466,13 +471,13 @@ class LiveAssistant:
                             reply.cancel()
         return batcher.has_work or not self._closed
 
-    def _let_go(self, row: Row) -> None:
+    def _let_go(self, row: Row, outcome: Outcome) -> None:
         """Forget a reply that ends, and let its release's slot go."""
         if row.reply.version == _NO_VERSION:
             return
         with self._changed:
             del self._replies[row.reply.id]
-            self._meter.note_reply(row.reply.first_token_ms, row.reply.elapsed_ms)
+            self._meter.note_reply(outcome)
             self._releases.unpin(row.reply.version)
             self._changed.notify_all()
 

@@ -5,11 +5,12 @@ Whoever writes it puts pieces in and ends it; whoever asked for it iterates over
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from queue import SimpleQueue
-from threading import Event
+from queue import Empty, SimpleQueue
+from threading import Event, Lock
 
 from assistant.errors import AssistantError, SamplingError
 
@@ -78,7 +79,7 @@ class Outcome:
 
 
 class Reply(Iterator[str]):
-    """A reply being written: iterate over its pieces. `version` is set from the start, `outcome` once the pieces have ended."""
+    """A reply being written: iterate over its pieces, or take what is there. `version` is set from the start, `outcome` at the end."""
 
     def __init__(self, reply_id: int, version: int, sampling: Sampling, prompt_tokens: int, deadline_s: float | None) -> None:
         self.id, self.version, self.sampling, self.prompt_tokens = reply_id, version, sampling, prompt_tokens
@@ -86,6 +87,8 @@ class Reply(Iterator[str]):
         self._pieces: SimpleQueue[str | None] = SimpleQueue()
         self._error: AssistantError | None = None
         self._cancelled = Event()
+        self._wake: Callable[[], None] | None = None
+        self._waking = Lock()
         self._asked_at = time.monotonic()
         self._deadline = None if deadline_s is None else self._asked_at + deadline_s
         self.first_token_ms: int | None = None
@@ -102,6 +105,26 @@ class Reply(Iterator[str]):
         self._pieces.put(None)  # for whoever else waits, or asks again
         raise self._error or StopIteration
 
+    def take(self) -> str:
+        """Return the text that has come and was not read yet, perhaps none; never waits. Whether more comes, iterating tells."""
+        taken: list[str] = []
+        with suppress(Empty):
+            while (piece := self._pieces.get_nowait()) is not None:
+                taken.append(piece)
+            self._pieces.put(None)
+        return "".join(taken)
+
+    def wake_once(self, wake: Callable[[], None]) -> None:
+        """Have something called once there is more to read, or the reply has ended: at once, where that is so already.
+
+        It is called by the engine's thread, and must be quick.
+        """
+        with self._waking:
+            if self._pieces.empty():
+                self._wake = wake
+                return
+        wake()
+
     def cancel(self) -> None:
         """End the reply after the token that is being computed."""
         self._cancelled.set()
@@ -110,25 +133,36 @@ class Reply(Iterator[str]):
         """Add a piece; called by the engine."""
         if self.first_token_ms is None:
             self.first_token_ms = self.elapsed_ms
-        self._pieces.put(piece)
+        self._add(piece)
 
     def end(self, finish: FinishReason, reply_tokens: int, error: AssistantError | None = None) -> None:
         """Close the reply; called by the engine."""
         self._error = error
-        self.outcome = Outcome(
+        self.outcome = self.measure(finish, reply_tokens)
+        self._add(None)
+
+    def measure(self, finish: FinishReason, reply_tokens: int) -> Outcome:
+        """Return how the reply went if it ends now."""
+        return Outcome(
             finish=finish,
             prompt_tokens=self.prompt_tokens,
             reply_tokens=reply_tokens,
             first_token_ms=self.first_token_ms,
             latency_ms=self.elapsed_ms,
         )
-        self._pieces.put(None)
 
     def why_stop(self) -> FinishReason | None:
         """Say why the reply must end before its last token, None while it need not."""
         if self._cancelled.is_set():
             return FinishReason.CANCELLED
         return FinishReason.DEADLINE if self._deadline is not None and time.monotonic() > self._deadline else None
+
+    def _add(self, piece: str | None) -> None:
+        with self._waking:
+            self._pieces.put(piece)
+            wake, self._wake = self._wake, None
+        if wake is not None:
+            wake()
 
     @property
     def elapsed_ms(self) -> int:

@@ -34,8 +34,9 @@ _POST = frozenset({"POST"})
 _OPEN = (
     (_READ | _POST, re.compile(r"/login|/set-up|/password")),
     (_POST, re.compile(r"/logout")),
-    (_READ, re.compile(r"/healthz")),
+    (_READ, re.compile(r"/healthz|/readyz|/metrics")),
 )
+_FOR_PROGRAMS = "/v1/"
 _NAME = r"[\w@~-][\w.@~-]*"  # of a file or folder: no hidden one, and none above
 _OF_A_PAGE = (
     (RouteKind.PAGE, _READ, re.compile(r"/?")),
@@ -55,6 +56,11 @@ def find_place(path: str) -> str:
     """Return a path if somebody may be led there after signing in, else the chat page's: nobody is sent to another site."""
     route = find_route("GET", path)
     return path if path == "/password" or (route is not None and route.kind is RouteKind.PAGE) else "/"
+
+
+def is_for_programs(path: str) -> bool:
+    """Say whether a path is the API's, which has a door of its own and knows no person."""
+    return path.startswith(_FOR_PROGRAMS)
 
 
 def find_route(method: str, path: str) -> Route | None:

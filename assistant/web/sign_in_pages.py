@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from assistant.errors import AssistantError, SetUpOverError, TooManyAttemptsError
@@ -22,7 +22,7 @@ _SET_UP = "It is an admin's: it sees everything and makes the other accounts. Th
 
 
 class SignInPages:
-    """The pages `/login` and `/set-up`, and what `/logout` and `/healthz` answer."""
+    """The pages `/login` and `/set-up`, and what `/logout` answers."""
 
     def __init__(self, sign_in: SignIn, *, welcomes_visitors: bool, clock: Callable[[], datetime]) -> None:
         self._sign_in, self._welcomes_visitors, self._clock = sign_in, welcomes_visitors, clock
@@ -35,7 +35,6 @@ class SignInPages:
             Route("/logout", self._log_out, methods=["POST"]),
             Route("/set-up", self._show_set_up, methods=["GET"]),
             Route("/set-up", self._set_up, methods=["POST"]),
-            Route("/healthz", _tell_health, methods=["GET"]),
         ]
 
     async def _show_login(self, request: Request) -> Response:
@@ -139,7 +138,3 @@ def read_taken(request: Request, told: Mapping[str, str]) -> str:
 
 def _refuse_set_up(refused: SetUpOverError) -> HTMLResponse:
     return render_plain_page("Set-up", problem=str(refused), ways={"/login": "Sign in"}, status=403)
-
-
-async def _tell_health(_: Request) -> Response:
-    return JSONResponse({"status": "ok"})

@@ -1,13 +1,13 @@
 """The pages and the wall in front of them, as one ASGI application."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
 
 import gradio as gr
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from assistant.web.password_pages import PasswordPages
@@ -27,9 +27,17 @@ def build_site(
     welcomes_visitors: bool,
     clock: Callable[[], datetime],
     hosts: Set[str] | None = None,
+    api: ASGIApp | None = None,
+    operating: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
-    """Return the application; `pages` are by their path, the most special first, the one at "/" last; `hosts` as the wall knows them."""
+    """Return the application; `pages` are by their path, the most special first, the one at "/" last; `hosts` as the wall knows them.
+
+    `api` is the one behind its door, `operating` are routes for whoever runs the machine; the wall must know them.
+    """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    if api is not None:
+        app.router.routes.append(Mount("/v1", api))
+    app.router.routes.extend(operating)
     app.router.routes.extend(SignInPages(sign_in, welcomes_visitors=welcomes_visitors, clock=clock).list_routes())
     app.router.routes.extend(PasswordPages(sign_in, clock=clock).list_routes())
     app.router.routes.extend(_redirect(path) for path in pages if path != "/")

@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from assistant.bounded_body import BodyTooLongError, receive_bounded
 from assistant.plain_text import tell_wait
 from assistant.web.bindings import Bindings
 from assistant.web.cookie import read_token, set_cookie
 from assistant.web.refusals import RefusedError, answer_refusal
-from assistant.web.routes import Route, RouteKind, find_route
+from assistant.web.routes import Route, RouteKind, find_route, is_for_programs
 from assistant.web.sign_in import Session, SignIn
 from assistant.web.throttle import Throttle
 from feedback_db.records import Person, PersonKind, Role
@@ -65,6 +66,9 @@ class Wall:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
+            if is_for_programs(scope["path"]):  # by a key, and by nothing that a browser sends by itself
+                await self._app(scope, receive, _harden(send, keeps_cors=True))
+                return
             send = _harden(send)
             try:
                 await self._let_through(Request(scope, receive), send)
@@ -80,7 +84,7 @@ class Wall:
         if route is None:
             raise RefusedError(404, "There is nothing at this address. Check it, or go on from the chat.", ways=_TO_CHAT)
         _check_origin(request, route)
-        receive, body = await _receive_bounded(request)
+        receive, body = await _receive(request)
         now = self._clock()
         token = read_token(request)
         person = self._sign_in.find(token, now=now) if token else None
@@ -188,27 +192,13 @@ def _check_origin(request: Request, route: Route) -> None:
         raise RefusedError(403, "Another site sent this request. Open the page itself.", ways=_TO_CHAT)
 
 
-async def _receive_bounded(request: Request) -> tuple[Receive, bytes]:
-    """Read the body, which must be short; return it, and something that tells it once more."""
-    too_much = RefusedError(413, f"A request may hold {MOST_BODY_BYTES // 1024} kB. Please shorten your message.", ways=_TO_CHAT)
-    length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > MOST_BODY_BYTES:
-        raise too_much
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MOST_BODY_BYTES:
-            raise too_much
-    told = False
-
-    async def tell_again() -> Message:
-        nonlocal told
-        if told:
-            return await request.receive()
-        told = True
-        return {"type": "http.request", "body": bytes(body), "more_body": False}
-
-    return tell_again, bytes(body)
+async def _receive(request: Request) -> tuple[Receive, bytes]:
+    """Read the body, which must be short; return something that tells it once more, and itself."""
+    try:
+        return await receive_bounded(request.headers, request.receive, most_bytes=MOST_BODY_BYTES)
+    except BodyTooLongError as error:
+        sentence = f"A request may hold {MOST_BODY_BYTES // 1024} kB. Please shorten your message."
+        raise RefusedError(413, sentence, ways=_TO_CHAT) from error
 
 
 def _lead_to_sign_in(request: Request, route: Route, person: Person | None) -> Response:
@@ -272,8 +262,8 @@ def _with_cookie(send: Send, request: Request, session: Session, now: datetime) 
     return add
 
 
-def _harden(send: Send) -> Send:
-    """Put the wall's headers on every answer, and take off what invites other sites."""
+def _harden(send: Send, *, keeps_cors: bool = False) -> Send:
+    """Put the wall's headers on every answer, and take off what invites other sites, unless whoever answers may."""
     own = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
 
     async def harden(message: Message) -> None:
@@ -281,7 +271,7 @@ def _harden(send: Send) -> Send:
             kept = [
                 (name, value)
                 for name, value in message.get("headers", [])
-                if not name.lower().startswith(b"access-control-") and name.lower().decode() not in _HEADERS
+                if (keeps_cors or not name.lower().startswith(b"access-control-")) and name.lower().decode() not in _HEADERS
             ]
             message = {**message, "headers": [*kept, *own]}
         await send(message)

@@ -242,8 +242,9 @@ def _draw_prompts(base: Any) -> list[list[int]]:
 
 
 def _endless(base: Any) -> Any:
-    """Have nothing end a reply early."""
+    """Have nothing end a reply early: neither what the model's configuration ends a text with, nor what the tokenizer ends a turn with."""
     base.model.generation_config.eos_token_id = [-1]
+    base.tokenizer.eos_token = None
     return base
 
 

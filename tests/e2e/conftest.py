@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import socket
 import subprocess
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from feedback_db import people
 from feedback_db.records import PersonId, Role
+from tests.served import serve
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
@@ -44,24 +43,6 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@contextmanager
-def serve(site: object) -> Iterator[str]:
-    """Serve an ASGI application on a free port of this machine; yield its address."""
-    import uvicorn
-
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(site, log_level="warning", timeout_graceful_shutdown=1)  # type: ignore[arg-type]
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-        listening.close()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """A site that is being served, and what is behind it."""
@@ -84,7 +65,7 @@ class Site:
 @contextmanager
 def open_site(settings: "Settings", *, ticks: bool = False) -> Iterator[Site]:
     """Serve the very site that `make run` serves; with `ticks` it trains, too."""
-    from app import compose_site
+    from errata import compose_site
     from trainer.composition import open_errata
     from trainer.supervision.ticking import Ticking
 
@@ -92,8 +73,8 @@ def open_site(settings: "Settings", *, ticks: bool = False) -> Iterator[Site]:
         errata = stack.enter_context(open_errata(settings))
         if ticks:
             stack.enter_context(Ticking([errata.supervisor.tick, lambda now: errata.hot_swap.sync_once(now=now)], every_s=0.5))
-        sign_in, site = compose_site(settings, errata)
-        yield Site(address=stack.enter_context(serve(site)), errata=errata, sign_in=sign_in)
+        site = compose_site(settings, errata)
+        yield Site(address=stack.enter_context(serve(site.app)), errata=errata, sign_in=site.sign_in)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from feedback_db import examples, releases, requests, runs
 from feedback_db.database import Reader
 from feedback_db.forecast import Forecast, Foreseen
 from feedback_db.recipe import Recipe, read_recipe, write_recipe
-from feedback_db.training_records import ExampleId, RequestKind, RunEvent, RunId, RunState, SnapshotId, SwapOutcome
+from feedback_db.training_records import ExampleId, RequestKind, RunId, RunState, SnapshotId, SwapOutcome
 from trainer.epoch import count_rehearsed, count_steps
 from trainer.planning import Material, ServedBase
 from trainer.run_directory import Row
@@ -107,17 +107,3 @@ def _measure_pace(reader: Reader) -> _Pace | None:
         rows = (last - first) * read_recipe(run.recipe).batch_size
         return _Pace(row_s=trained_s / rows, aside_s=max(0.0, (run.finished_at - run.started_at).total_seconds() - trained_s))
     return None
-
-
-def tell_event(event: RunEvent) -> tuple[str, float | None]:
-    """Say what a run does and, as a share, how much of it is done, None where nobody knows."""
-    steps = event.details.get("steps")
-    if event.step is None or not isinstance(steps, int) or steps < 1:
-        return event.phase, None
-    loss, eta = event.details.get("loss"), event.details.get("eta_s")
-    facts = [
-        f"step {event.step} of {steps}",
-        *([f"loss {loss}"] if loss is not None else []),
-        *([f"{eta} s left"] if eta is not None else []),
-    ]
-    return f"{event.phase}: {', '.join(facts)}", event.step / steps

@@ -9,11 +9,12 @@ from pathlib import Path
 from feedback_db import conversations, golden, releases, runs
 from feedback_db.audit import Audit
 from feedback_db.database import Reader, Transaction
+from feedback_db.errors import ReasonNeededError
 from feedback_db.files import hash_file
 from feedback_db.records import PersonId, TurnId
 from feedback_db.reports import Asked, Report, Suite, Verdict, VerdictKind, read_report, write_report
 from feedback_db.training_records import Deployment, Release, RunId, RunState
-from trainer.errors import ReasonNeededError, RunDirectoryError
+from trainer.errors import RunDirectoryError
 from trainer.run_directory import RunDirectory, RunSpec
 from trainer.verdict import GatePolicy, judge
 

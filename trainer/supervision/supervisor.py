@@ -27,7 +27,7 @@ from trainer.supervision.caretaker import Caretaker
 from trainer.supervision.forgetting import clean_up
 from trainer.supervision.intake import merge_wordings, settle_contradictions, take_in
 from trainer.supervision.orders import gather, hash_material, name_material, order_run
-from trainer.supervision.outlook import foresee, is_settled, read_facts, read_version, tell_dry_run, tell_event
+from trainer.supervision.outlook import foresee, is_settled, read_facts, read_version, tell_dry_run
 from trainer.supervision.trainer_process import COMMAND
 from trainer.verdict import GatePolicy
 
@@ -81,7 +81,7 @@ class Supervisor:
         self.tick(clock())
         while (run := runs.find_active_run(self._db.read())) is not None:
             event = runs.find_newest_event(self._db.read(), run.id)
-            publish(*(("starting", None) if event is None else tell_event(event)))
+            publish(*(("starting", None) if event is None else runs.tell_event(event)))
             sleep(_PAUSE_S)
             self.tick(clock())
 

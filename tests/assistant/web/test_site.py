@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from app import compose_site
 from assistant.settings import Settings
 from assistant.web.sign_in import SignIn
+from errata import compose_site
 from feedback_db import people
 from feedback_db.records import PersonId, Role
 from tests.assistant.web.site_driving import read_config
@@ -44,7 +44,8 @@ def errata(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def browsers(errata: Errata, tiny_base: Path) -> Iterator[dict[Role | None, TestClient]]:
     """Somebody of each role, and somebody whom the site does not know."""
     settings = Settings(base=str(tiny_base), host="localhost", anonymous_chat=False)
-    sign_in, site = compose_site(settings, errata)
+    composed = compose_site(settings, errata)
+    sign_in, site = composed.sign_in, composed.app
     with TestClient(site, base_url="http://localhost") as running:
         found = dict[Role | None, TestClient]()
         for role in (None, *Role):

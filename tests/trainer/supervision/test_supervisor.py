@@ -15,7 +15,7 @@ import pytest
 
 from feedback_db import conversations, erasure, examples, golden, people, releases, requests, runs, snapshots, unwatched
 from feedback_db.database import Database
-from feedback_db.errors import NotFoundError, NothingToRollBackError
+from feedback_db.errors import NotFoundError, NothingToRollBackError, ReasonNeededError
 from feedback_db.forecast import read_forecast
 from feedback_db.recipe import Recipe, read_recipe
 from feedback_db.records import Channel, ConversationId, CorrectionId, PersonId, Role, TurnId
@@ -38,7 +38,6 @@ from tests.trainer.supervision.supervising import (
     serve,
     tick_until,
 )
-from trainer.errors import ReasonNeededError
 from trainer.planning import make_plan
 from trainer.run_directory import RunDirectory
 from trainer.schedule import SchedulePolicy

@@ -1,0 +1,59 @@
+"""`/v1/chat/completions` and `/v1/models`, as OpenAI's clients ask for them."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from assistant.api.completion_request import CompletionRequest, name_model, read_request
+from assistant.api.completion_stream import stream_events, tell_whole
+from assistant.api.completions import Completions
+from assistant.api.errors import ApiError
+from feedback_db.training_records import Release
+
+_VERSION_HEADER = "x-errata-version"
+
+
+def list_chat_routes(completions: Completions, *, clock: Callable[[], datetime]) -> APIRouter:
+    """Return the routes of chat."""
+    router = APIRouter(tags=["chat"])
+
+    @router.post("/chat/completions", response_model=None)
+    async def create_chat_completion(request: Request, body: CompletionRequest) -> Response:
+        """Reply to the last message; the model's name in the answer says which version wrote it."""
+        asked = read_request(body)
+        completion = await to_thread.run_sync(lambda: completions.begin(request.state.key, asked, now=clock()))
+        headers = {_VERSION_HEADER: str(completion.answer.reply.version), "cache-control": "no-store"}
+        if not asked.is_streamed:
+            return JSONResponse(await tell_whole(completions, completion, request), headers=headers)
+        events = stream_events(completions, completion, tells_usage=asked.tells_usage)
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+    @router.get("/models")
+    def list_models() -> dict[str, Any]:
+        """List the names that can be asked for: the live version first, then each version by its number."""
+        return {"object": "list", "data": [_describe(name, release) for name, release in completions.list_models()]}
+
+    @router.get("/models/{model}")
+    def retrieve_model(model: str) -> dict[str, Any]:
+        """Tell of one model."""
+        found = next((_describe(name, release) for name, release in completions.list_models() if name == model), None)
+        if found is None:
+            raise ApiError(404, f"Expected a model that exists. Found none named '{model}'.", code="model_not_found", param="model")
+        return found
+
+    return router
+
+
+def _describe(name: str, release: Release) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": int(release.created_at.timestamp()),
+        "owned_by": "errata",
+        "root": name_model(release.version),
+        "parent": release.base,
+    }

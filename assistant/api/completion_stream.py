@@ -1,0 +1,148 @@
+"""A reply on its way to a program: followed without a thread of its own, and told as it comes or as a whole. Knows the shapes of OpenAI.
+
+Text is told at most twenty times a second: a program that gets each token by itself costs more than the token.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+from anyio import CancelScope, to_thread
+from starlette.requests import Request
+
+from assistant.api.completions import Completion, Completions
+from assistant.api.errors import explain
+from assistant.engine.reply import FinishReason, Outcome, Reply
+from assistant.errors import AssistantError
+from feedback_db.errors import FeedbackError
+
+_PAUSE_S = 0.05
+_SIGN_OF_LIFE_S = 15.0  # proxies end a stream that says nothing for long
+_FINISHED = {FinishReason.COMPLETE: "stop", FinishReason.LENGTH: "length", FinishReason.DEADLINE: "length", FinishReason.CANCELLED: "stop"}
+
+
+async def stream_events(completions: Completions, completion: Completion, *, tells_usage: bool) -> AsyncIterator[str]:
+    """Tell a reply as server-sent events, the last of which says that it is over; who goes away before ends it."""
+    try:
+        yield _to_event(_make_chunk(completion, {"role": "assistant", "content": ""}))
+        async for text in _follow(completions, completion):
+            yield _to_event(_make_chunk(completion, {"content": text})) if text else ": still here\n\n"
+    except (AssistantError, FeedbackError) as error:
+        yield _to_event(explain(error).describe())
+    else:
+        outcome = _find_outcome(completion)
+        yield _to_event(_make_chunk(completion, {}, finish=_FINISHED[outcome.finish]))
+        if tells_usage:
+            yield _to_event({**_make_chunk(completion, {}), "choices": [], "usage": _count(outcome)})
+    yield "data: [DONE]\n\n"
+
+
+async def tell_whole(completions: Completions, completion: Completion, request: Request) -> dict[str, Any]:
+    """Wait for a reply and return it as a whole; who goes away before ends it.
+
+    Raises:
+        AssistantError, FeedbackError: it failed, or could not be logged.
+    """
+    watching = asyncio.create_task(_cancel_when_gone(request, completion.answer.reply))
+    try:
+        async for _ in _follow(completions, completion):
+            pass
+    finally:
+        watching.cancel()
+    turn, outcome = completion.answer.turn, _find_outcome(completion)
+    return {
+        **_describe(completion, "chat.completion"),
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "" if turn is None else turn.reply, "refusal": None},
+                "finish_reason": _FINISHED[outcome.finish],
+                "logprobs": None,
+            }
+        ],
+        "usage": _count(outcome),
+    }
+
+
+async def _follow(completions: Completions, completion: Completion) -> AsyncIterator[str]:
+    """Yield text as it comes, "" as a sign of life; the reply has ended and is logged when this has, whoever ends it."""
+    answer = completion.answer
+    try:
+        is_over = False
+        while not is_over:
+            has_news = await _wait(answer.reply)
+            is_over = answer.reply.outcome is not None  # then all that it says is there
+            text = answer.take()
+            if text or not has_news:
+                yield text
+            if not is_over:
+                await asyncio.sleep(_PAUSE_S)
+        await to_thread.run_sync(_finish, completion)
+    finally:
+        with CancelScope(shield=True):
+            await to_thread.run_sync(completions.end, completion)
+
+
+async def _wait(reply: Reply) -> bool:
+    """Wait until there is more, and say whether there is: after a while without, there is none."""
+    loop, more = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the server has ended
+            loop.call_soon_threadsafe(more.set)
+
+    reply.wake_once(wake)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(more.wait(), _SIGN_OF_LIFE_S)
+    return more.is_set()
+
+
+def _finish(completion: Completion) -> None:
+    """Log a reply whose text is all taken.
+
+    Raises:
+        AssistantError, FeedbackError: it failed, or could not be logged.
+    """
+    for _ in completion.answer:
+        pass
+
+
+async def _cancel_when_gone(request: Request, reply: Reply) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    reply.cancel()
+
+
+def _make_chunk(completion: Completion, delta: dict[str, str], *, finish: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+    return {**_describe(completion, "chat.completion.chunk"), "choices": [choice]}
+
+
+def _describe(completion: Completion, kind: str) -> dict[str, Any]:
+    return {
+        "id": completion.id,
+        "object": kind,
+        "created": int(completion.created_at.timestamp()),
+        "model": completion.model,
+        "system_fingerprint": completion.model,
+    }
+
+
+def _count(outcome: Outcome) -> dict[str, int]:
+    return {
+        "prompt_tokens": outcome.prompt_tokens,
+        "completion_tokens": outcome.reply_tokens,
+        "total_tokens": outcome.prompt_tokens + outcome.reply_tokens,
+    }
+
+
+def _find_outcome(completion: Completion) -> Outcome:
+    outcome = completion.answer.reply.outcome
+    assert outcome is not None, "a reply that has ended tells how"
+    return outcome
+
+
+def _to_event(told: dict[str, Any]) -> str:
+    return f"data: {json.dumps(told, ensure_ascii=False, separators=(',', ':'))}\n\n"

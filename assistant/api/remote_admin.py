@@ -1,0 +1,142 @@
+"""An admin's deeds on an Errata that runs, here or elsewhere, asked for over its API."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from assistant.errors import RemoteError
+from feedback_db.runs import tell_event
+from feedback_db.training_records import RunEvent
+
+Publish = Callable[[str, float | None], None]  # is told what is done, and how much of that as a share
+_PAUSE_S = 0.5
+_TIMEOUT_S = 30.0
+
+
+class RemoteAdmin:
+    """Asks one Errata by its address with an admin's key. Use as a context manager."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self._http = httpx.Client(
+            base_url=f"{address.rstrip('/')}/v1/admin", headers={"authorization": f"Bearer {token}"}, timeout=_TIMEOUT_S, trust_env=False
+        )
+
+    def __enter__(self) -> "RemoteAdmin":
+        """Return the admin itself."""
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def is_reachable(self) -> bool:
+        """Say whether something answers there."""
+        try:
+            self._http.get("/status")
+        except httpx.TransportError:
+            return False
+        return True
+
+    def train(self, reason: str, *, publish: Publish) -> dict[str, Any]:
+        """Ask for a run, follow it to its end, and return what came of it.
+
+        Raises:
+            RemoteError: Errata cannot be reached, or refuses.
+        """
+        before = {run["id"] for run in self.list_runs()}
+        asked = self._ask("POST", "/runs", {"reason": reason})
+        while asked["outcome"] is None:
+            time.sleep(_PAUSE_S)
+            asked = self._ask("GET", f"/requests/{asked['id']}")
+        run = next((run for run in self.list_runs() if run["id"] not in before), None)
+        if run is not None:
+            run = self._follow_run(run["id"], publish)
+        verdict = None if run is None else run["verdict"]
+        return {
+            "outcome": asked["outcome"],
+            "run": None if run is None else run["id"],
+            "state": None if run is None else run["state"],
+            "error": None if run is None else run["error"],
+            "reasons": [] if verdict is None else verdict["reasons"],
+            "live": self._ask("GET", "/status")["served"],
+        }
+
+    def promote(self, version: int, reason: str) -> str:
+        """Put a version live; return a sentence that says what came of it."""
+        return str(self._ask("POST", f"/versions/{version}/promote", {"reason": reason})["outcome"])
+
+    def roll_back(self, reason: str) -> str:
+        """Put live again what was live before; return a sentence that says what came of it."""
+        return str(self._ask("POST", "/rollback", {"reason": reason})["outcome"])
+
+    def cancel(self, reason: str) -> str:
+        """Ask for the end of the run under way; return a sentence that says what comes of it."""
+        run_id = self.read_state()["active_run"]
+        if run_id is None:
+            return "No run is under way."
+        self._ask("POST", f"/runs/{run_id}/cancel", {"reason": reason})
+        return f"Run '{run_id}' saves and ends."
+
+    def read_state(self) -> dict[str, Any]:
+        """Return what is live, what is being trained, and when the schedule looks next."""
+        return self._ask("GET", "/status")
+
+    def list_runs(self) -> list[dict[str, Any]]:
+        """Return the runs, the newest first."""
+        return list(self._ask("GET", "/runs")["data"])
+
+    def list_versions(self) -> list[dict[str, Any]]:
+        """Return the versions, the newest first."""
+        return list(self._ask("GET", "/versions")["data"])
+
+    def _follow_run(self, run_id: str, publish: Publish) -> dict[str, Any]:
+        """Tell of each event of a run, and return the run once it has ended; a connection that breaks is made anew."""
+        last = 0
+        while True:
+            try:
+                with self._http.stream("GET", f"/runs/{run_id}/events", headers={"last-event-id": str(last)}) as stream:
+                    for name, told in _read_events(stream.iter_lines()):
+                        if name == "end":
+                            return told
+                        last = told["number"]
+                        publish(*tell_event(_read_event(told)))
+            except httpx.TransportError:
+                self._ask("GET", f"/runs/{run_id}")  # it says so if nobody is there any more
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            answer = self._http.request(method, path, json=body)
+            told = answer.json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise RemoteError(str(self._http.base_url), str(error) or type(error).__name__) from error
+        if not isinstance(told, dict):
+            raise RemoteError(str(self._http.base_url), "an answer that is none of Errata's")
+        if answer.is_error:
+            raise RemoteError(str(self._http.base_url), str(told.get("error", {}).get("message", answer.status_code)))
+        return told
+
+
+def _read_event(told: dict[str, Any]) -> RunEvent:
+    return RunEvent(
+        number=told["number"],
+        happened_at=datetime.fromisoformat(told["happened_at"]),
+        phase=told["phase"],
+        step=told["step"],
+        details=told["details"],
+    )
+
+
+def _read_events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the server-sent events of a stream, each with its name."""
+    name = ""
+    for line in lines:
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            yield name, json.loads(value)
