@@ -120,6 +120,7 @@ class Sides:
         ours = load_base_model(base)
         self.adapters = [make_random_adapter(ours, folder / str(seed), seed) for seed in (1, 2)]
         ours.model.generation_config.eos_token_id = [-1]
+        ours.tokenizer.eos_token = None
         self.vocabulary = min(ours.model.config.vocab_size, len(ours.tokenizer))
         self.live = LiveAssistant(ours, EngineLimits(prefix_mb=0))
         self.live.swap_to(make_bare_release(ours))

@@ -66,6 +66,7 @@ def _lead(base: Path, conversations: int, **how: Any) -> tuple[list[float], list
     with LiveAssistant(kept) as with_reuse, LiveAssistant(nothing, EngineLimits(prefix_mb=0)) as without:
         for live in (with_reuse, without):
             live.base.model.generation_config.eos_token_id = [-1]
+            live.base.tokenizer.eos_token = None
             live.swap_to(make_bare_release(live.base))
         for number in range(conversations):
             history: list[tuple[str, str]] = []

@@ -59,7 +59,7 @@ def test_a_version_is_promoted_and_taken_back_as_the_keys_own_deed(served: Serve
     assert admin.roll_back("worse") == "Version 0 goes live again."
     rows = served.site.errata.db.read().execute("SELECT name FROM people JOIN deployments ON people.id = actor_id").fetchall()
     assert all(row["name"].startswith("API key ") for row in rows)
-    assert [one["version"] for one in admin.list_versions()][0] == trained.version
+    assert next(one["version"] for one in admin.list_versions()) == trained.version
 
 
 def test_a_refusal_is_told_in_the_servers_words(admin: RemoteAdmin) -> None:
