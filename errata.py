@@ -1,5 +1,6 @@
 """Errata as a part of something: all of it behind one ASGI application, alone or, by `mount_errata`, at a path of a FastAPI host."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -17,24 +18,28 @@ if TYPE_CHECKING:  # torch takes seconds to import: a host that only mounts must
 
     from assistant.api.keys import KeyRing
     from assistant.web.sign_in import SignIn
+    from assistant.web.wall import Wall
     from trainer.composition import Errata
 
 _TICK_S = 2.0
+_log = logging.getLogger("errata")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """Errata as it runs: what answers requests, and what whoever runs it needs."""
 
-    app: "ASGIApp"
+    app: "Wall"
     errata: "Errata"
     sign_in: "SignIn"
     keys: "KeyRing"
 
 
 @contextmanager
-def open_site(settings: Settings) -> Iterator[Site]:
+def open_site(settings: Settings, *, ends_trainer: bool = False) -> Iterator[Site]:
     """Load the base, serve what is deployed, keep the schedule; at the end a run under way goes on, and the next start adopts it.
+
+    With `ends_trainer` it is saved and ended, and the next start resumes it.
 
     Raises:
         AssistantError, FeedbackError: the base cannot be loaded, or the memory not be opened.
@@ -43,7 +48,7 @@ def open_site(settings: Settings) -> Iterator[Site]:
     from trainer.supervision.ticking import Ticking
 
     with ExitStack() as stack:
-        errata = stack.enter_context(open_errata(settings))
+        errata = stack.enter_context(open_errata(settings, ends_trainer=ends_trainer))
         site = compose_site(settings, errata)
         stack.enter_context(Ticking([errata.supervisor.tick, lambda now: errata.hot_swap.sync_once(now=now)], every_s=_TICK_S))
         yield site
@@ -59,21 +64,28 @@ def mount_errata(host: "FastAPI", path: str, settings: Settings | None = None) -
     """
     if not path.startswith("/") or path.rstrip("/") == "":
         raise ValueError(f"expected a path such as '/support', found {path!r}")
+    path = path.rstrip("/")
     place = _Place()
-    host.mount(path.rstrip("/"), place)
+    host.mount(path, place)
     around = host.router.lifespan_context
 
     @asynccontextmanager
     async def run_with_host(app: "FastAPI") -> AsyncIterator[Any]:
         async with around(app) as state:
             with ExitStack() as stack:
-                site = await to_thread.run_sync(lambda: stack.enter_context(open_site(settings or read_settings())))
-                place.app = site.app
-                try:
-                    yield state
-                finally:
-                    place.app = None
-                    await to_thread.run_sync(stack.close)
+                # Nobody here knows who reaches the host, so nobody is let in as if only this machine did.
+                chosen = (settings or read_settings()).model_copy(update={"host": "0.0.0.0"})  # noqa: S104  nothing listens
+                site = await to_thread.run_sync(lambda: stack.enter_context(open_site(chosen, ends_trainer=True)))
+                token = site.sign_in.find_set_up_token()
+                if token is not None:
+                    _log.warning("Errata has no account yet. Create the first one at %s/set-up?token=%s", path, token)
+                async with site.app.run_lifespan():
+                    place.app = site.app
+                    try:
+                        yield state
+                    finally:
+                        place.app = None
+                await to_thread.run_sync(stack.close)
 
     host.router.lifespan_context = run_with_host
 

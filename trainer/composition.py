@@ -1,5 +1,6 @@
 """The product, composed over one data folder: whoever needs a model, the memory and the loop together starts here."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -28,6 +29,8 @@ from trainer.schedule import SchedulePolicy
 from trainer.supervision.supervisor import Supervisor
 
 _GUARD_QUESTIONS = 1500  # of which some two fifths may watch what must stay, and the others are rehearsed
+_SAVING_S = 60.0  # how long a trainer may take to save and end
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,8 +69,10 @@ class Errata:
 
 
 @contextmanager
-def open_errata(settings: Settings) -> Iterator[Errata]:
+def open_errata(settings: Settings, *, ends_trainer: bool = False) -> Iterator[Errata]:
     """Load the base, open the memory, serve what is deployed; at the end a run under way goes on, and the next start adopts it.
+
+    With `ends_trainer` it is saved and ended, and the next start resumes it.
 
     Raises:
         AssistantError, FeedbackError: the base cannot be loaded, or the memory not be opened.
@@ -105,6 +110,8 @@ def open_errata(settings: Settings) -> Iterator[Errata]:
                 supervisor=supervisor,
             )
         finally:
+            if ends_trainer and not supervisor.end_trainer(wait_s=_SAVING_S):
+                _log.warning("The trainer did not end within %s s. It goes on, and the next start adopts it.", round(_SAVING_S))
             supervisor.stop()
 
 

@@ -14,6 +14,7 @@ from assistant.web import admin_view, chat_view
 from assistant.web.charts import PERIODS, Charts
 from assistant.web.events import read_text
 from assistant.web.passwords import hash_password
+from assistant.web.place import find_address
 from assistant.web.recipe_form import RecipeForm
 from assistant.web.roles import requires
 from assistant.web.settings_form import SettingsForm
@@ -313,7 +314,7 @@ class AdminPage:
             return self._complain("Expected somebody else's account. Found your own. Another admin can change it.")
         try:
             if what == "reset-password":
-                return self._reset_password(person, subject, browser.headers.get("origin", ""))
+                return self._reset_password(person, subject, _find_site(browser))
             with self._db.write() as tx:
                 if what == "disable":
                     people.disable(tx, subject, now=self.clock())
@@ -330,13 +331,13 @@ class AdminPage:
             return self._complain(refused)
         return self._show_all(person, "") | self._say(f"{name} {_CHANGED[details.get('role', what)]}")
 
-    def _reset_password(self, person: Person, subject: PersonId, origin: str) -> _Shown:
-        """Make a link to choose a password; `origin` is where the admin's browser has found this page, as the wall has checked."""
+    def _reset_password(self, person: Person, subject: PersonId, site: str) -> _Shown:
+        """Make a link to choose a password; `site` is where the admin's browser has found this one, as the wall has checked."""
         if people.find_person(self._db.read(), subject).disabled_at is not None:
             return self._complain("Expected an account that may sign in. Found a disabled one. Enable it first.")
         token = self.sign_in.reset_password(subject, actor=person.id, now=self.clock())
         name = people.find_person(self._db.read(), subject).name
-        return self._show_all(person, "") | {self._link: admin_view.render_password_link(name, f"{origin}/password?token={token}")}
+        return self._show_all(person, "") | {self._link: admin_view.render_password_link(name, f"{site}/password?token={token}")}
 
     @requires(Role.ADMIN)
     def _add_person(self, person: Person, name: str, password: str, role: str) -> _Shown:
@@ -447,3 +448,8 @@ class AdminPage:
 
 def _read(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _find_site(browser: gr.Request) -> str:
+    asked = browser.request
+    return "" if asked is None else asked.headers.get("origin", "") + find_address(asked, "")

@@ -72,7 +72,7 @@ def render_header(title: str, person: Person, *, path: str, version: int | None,
     """
     pages = [(mount, name) for mount, (name, role) in _PAGES.items() if mount in mounts and person.role.includes(role)]
     return templates.get_template("header.html.jinja").render(
-        title=title, person=person, version=version, pages=pages, side=side, here=path
+        title=title, person=person, version=version, pages=pages, side=side, here=path, up="./" if path == "/" else "../"
     )
 
 

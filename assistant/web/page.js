@@ -7,7 +7,8 @@ if (!window.errata) { // Gradio runs a page's head twice
     const answer = await fetched(...asked)
     const {origin, pathname} = new URL(answer.url, location)
     if (answer.status === 401 && origin === location.origin) {
-      location.assign(`/login?next=${encodeURIComponent(location.pathname)}`)
+      const [, place, path] = location.pathname.match(/^(.*?)(\/(?:review\/?|admin\/?)?)$/) ?? ['', '', '/']
+      location.assign(`${place}/login?next=${encodeURIComponent(path)}`)
     } else if (answer.status === 403 && origin === location.origin && /\/queue\/(join|data)$/.test(pathname)) {
       location.reload() // somebody has signed in in another tab; what was being sent is still there (see chat_log.js)
     }

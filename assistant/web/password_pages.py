@@ -6,11 +6,12 @@ from functools import partial
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from assistant.errors import AssistantError, PasswordLinkOverError, TooManyAttemptsError, WrongPasswordError
 from assistant.web.cookie import read_token
+from assistant.web.place import lead_to
 from assistant.web.plain_page import Field, Form, read_form, render_plain_page
 from assistant.web.sign_in import Session, SignIn
 from assistant.web.sign_in_pages import offer_conversations, read_taken, welcome
@@ -38,10 +39,10 @@ class PasswordPages:
             return self._render_link(request, token)
         person = self._find_account(request)
         if person is None:
-            return RedirectResponse("/login?next=/password", 303)
+            return lead_to(request, "/login?next=/password")
         if "changed" in request.query_params:
-            return render_plain_page("Password changed", words=_CHANGED, ways={"/": "Go on to the chat"})
-        return _render_change(person)
+            return render_plain_page(request, "Password changed", words=_CHANGED, ways={"/": "Go on to the chat"})
+        return _render_change(request, person)
 
     async def _change(self, request: Request) -> Response:
         told, now, address = await read_form(request), self._clock(), address_of(request)
@@ -54,9 +55,9 @@ class PasswordPages:
             show = partial(self._render_link, request, told["token"], told)
         elif person is not None:
             begin = partial(self._sign_in.change_password, person, told.get("present", ""), wanted, address=address, now=now)
-            show = partial(_render_change, person)
+            show = partial(_render_change, request, person)
         else:
-            return RedirectResponse("/login?next=/password", 303)
+            return lead_to(request, "/login?next=/password")
         try:
             return welcome(request, await to_thread.run_sync(begin), "/password?changed", now=now)
         except AssistantError as refused:
@@ -75,7 +76,9 @@ class PasswordPages:
         person = self._sign_in.find_by_link(token, now=self._clock())
         if person is None:
             refused = refused or PasswordLinkOverError()
-            return render_plain_page("Choose a password", problem=str(refused), ways={"/login": "Sign in"}, status=_status(refused))
+            return render_plain_page(
+                request, "Choose a password", problem=str(refused), ways={"/login": "Sign in"}, status=_status(refused)
+            )
         fields = [
             Field(name="token", value=token, is_hidden=True),
             Field(name="name", value=person.name, purpose="username", is_hidden=True),
@@ -83,22 +86,24 @@ class PasswordPages:
             *offer_conversations(self._sign_in, request, told, now=self._clock()),
         ]
         form = Form(action="/password", button="Save and sign in", fields=fields)
-        return _render(f"New password for {person.name}", "The link works once.", form, refused)
+        return _render(request, f"New password for {person.name}", "The link works once.", form, refused)
 
 
-def _render_change(person: Person, refused: AssistantError | None = None) -> HTMLResponse:
+def _render_change(request: Request, person: Person, refused: AssistantError | None = None) -> HTMLResponse:
     fields = [
         Field(name="name", value=person.name, purpose="username", is_hidden=True),
         Field(name="present", label="Present password", purpose="current-password"),
         Field(name="password", label="New password", purpose="new-password"),
     ]
     form = Form(action="/password", button="Change it", fields=fields)
-    return _render("Change your password", _EVERYWHERE, form, refused)
+    return _render(request, "Change your password", _EVERYWHERE, form, refused)
 
 
-def _render(title: str, words: str, form: Form, refused: AssistantError | None) -> HTMLResponse:
+def _render(request: Request, title: str, words: str, form: Form, refused: AssistantError | None) -> HTMLResponse:
     problem = "" if refused is None else str(refused)
-    return render_plain_page(title, words=words, problem=problem, form=form, ways={"/": "Back to the chat"}, status=_status(refused))
+    return render_plain_page(
+        request, title, words=words, problem=problem, form=form, ways={"/": "Back to the chat"}, status=_status(refused)
+    )
 
 
 def _status(refused: AssistantError | None) -> int:

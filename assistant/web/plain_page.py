@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from assistant.web.passwords import LEAST_CHARS
+from assistant.web.place import find_address
 
 _MOST_FIELDS = 8
 _template = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template(
@@ -47,6 +48,7 @@ class Form:
 
 
 def render_plain_page(
+    request: Request,
     title: str,
     *,
     words: str = "",
@@ -56,10 +58,19 @@ def render_plain_page(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
-    """Return a page; `problem` says what went wrong, and `ways` are the names of the pages to go on to, by their paths."""
+    """Return a page; `problem` says what went wrong, and `ways` are the names of the pages to go on to, by their paths here."""
     fields = [] if form is None else form.fields
     first = next((field.name for field in fields if not field.is_hidden and not field.value and field.is_ticked is None), None)
-    shown = _template.render(title=title, words=words, problem=problem, form=form, ways=ways or {}, first=first, least_chars=LEAST_CHARS)
+    shown = _template.render(
+        title=title,
+        words=words,
+        problem=problem,
+        form=form,
+        action="" if form is None else find_address(request, form.action),
+        ways={find_address(request, path): name for path, name in (ways or {}).items()},
+        first=first,
+        least_chars=LEAST_CHARS,
+    )
     return HTMLResponse(shown, status, {"cache-control": "no-store", **(headers or {})})
 
 

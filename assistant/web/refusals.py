@@ -34,4 +34,6 @@ def answer_refusal(request: Request, refused: RefusedError) -> Response:
     """Return what a refused request is answered."""
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"detail": refused.sentence}, refused.status, refused.headers)
-    return render_plain_page(refused.title, words=refused.sentence, ways=refused.ways, status=refused.status, headers=refused.headers)
+    return render_plain_page(
+        request, refused.title, words=refused.sentence, ways=refused.ways, status=refused.status, headers=refused.headers
+    )

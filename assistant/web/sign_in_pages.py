@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from assistant.errors import AssistantError, SetUpOverError, TooManyAttemptsError
 from assistant.web.cookie import clear_cookie, read_token, set_cookie
+from assistant.web.place import lead_to
 from assistant.web.plain_page import Field, Form, read_form, render_plain_page
 from assistant.web.routes import find_place
 from assistant.web.sign_in import Session, SignIn
@@ -59,14 +60,14 @@ class SignInPages:
 
     async def _log_out(self, request: Request) -> Response:
         self._sign_in.end(read_token(request), now=self._clock())
-        answer = RedirectResponse("/login", 303)
+        answer = lead_to(request, "/login")
         clear_cookie(answer, request)
         return answer
 
     async def _show_set_up(self, request: Request) -> Response:
         token = request.query_params.get("token", "")
         if not self._sign_in.is_set_up_token(token):
-            return _refuse_set_up(SetUpOverError())
+            return _refuse_set_up(request, SetUpOverError())
         return self._render_set_up(request, token)
 
     async def _set_up(self, request: Request) -> Response:
@@ -77,7 +78,7 @@ class SignInPages:
                 lambda: self._sign_in.set_up(token, name, told.get("password", ""), taking=read_taken(request, told), now=now)
             )
         except SetUpOverError as refused:
-            return _refuse_set_up(refused)
+            return _refuse_set_up(request, refused)
         except (AssistantError, FeedbackError) as refused:
             return self._render_set_up(request, token, told=told, problem=str(refused), status=400)
         return welcome(request, session, "/admin", now=now)
@@ -93,7 +94,7 @@ class SignInPages:
         ]
         form = Form(action="/login", button="Sign in", fields=fields)
         ways = {"/": "Chat without an account"} if self._welcomes_visitors else {}
-        return render_plain_page("Sign in", problem=problem, form=form, ways=ways, status=status)
+        return render_plain_page(request, "Sign in", problem=problem, form=form, ways=ways, status=status)
 
     def _render_set_up(
         self, request: Request, token: str, *, told: Mapping[str, str] | None = None, problem: str = "", status: int = 200
@@ -105,12 +106,12 @@ class SignInPages:
             *offer_conversations(self._sign_in, request, told, now=self._clock()),
         ]
         form = Form(action="/set-up", button="Create and sign in", fields=fields)
-        return render_plain_page("Create the first account", words=_SET_UP, problem=problem, form=form, status=status)
+        return render_plain_page(request, "Create the first account", words=_SET_UP, problem=problem, form=form, status=status)
 
 
 def welcome(request: Request, session: Session, then: str, *, now: datetime) -> Response:
     """Lead somebody whose stay begins to a page, with the cookie that proves it."""
-    answer = RedirectResponse(then, 303)
+    answer = lead_to(request, then)
     set_cookie(answer, request, session, now=now)
     return answer
 
@@ -136,5 +137,5 @@ def read_taken(request: Request, told: Mapping[str, str]) -> str:
     return read_token(request) if "take" in told else ""
 
 
-def _refuse_set_up(refused: SetUpOverError) -> HTMLResponse:
-    return render_plain_page("Set-up", problem=str(refused), ways={"/login": "Sign in"}, status=403)
+def _refuse_set_up(request: Request, refused: SetUpOverError) -> HTMLResponse:
+    return render_plain_page(request, "Set-up", problem=str(refused), ways={"/login": "Sign in"}, status=403)

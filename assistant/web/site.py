@@ -6,11 +6,12 @@ from datetime import datetime
 import gradio as gr
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from assistant.web.password_pages import PasswordPages
+from assistant.web.place import lead_to
 from assistant.web.sign_in import SignIn
 from assistant.web.sign_in_pages import SignInPages
 from assistant.web.theme import make_theme, read_head, read_style
@@ -29,7 +30,7 @@ def build_site(
     hosts: Set[str] | None = None,
     api: ASGIApp | None = None,
     operating: Sequence[BaseRoute] = (),
-) -> ASGIApp:
+) -> Wall:
     """Return the application; `pages` are by their path, the most special first, the one at "/" last; `hosts` as the wall knows them.
 
     `api` is the one behind its door, `operating` are routes for whoever runs the machine; the wall must know them.
@@ -64,7 +65,7 @@ def build_site(
 def _redirect(path: str) -> Route:
     """Lead from `/review` to `/review/`: a mount has only what lies below it, and the page at "/" would take the rest for its own."""
 
-    def lead(_: Request) -> Response:
-        return RedirectResponse(f"{path}/", status_code=308)
+    def lead(request: Request) -> Response:
+        return lead_to(request, f"{path}/", 308)
 
     return Route(path, lead)

@@ -6,19 +6,22 @@ in somebody else's stream. Who may do what inside a page is checked once more by
 
 import json
 from collections.abc import Callable, Set
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from anyio import to_thread
+from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from assistant.bounded_body import BodyTooLongError, receive_bounded
 from assistant.plain_text import tell_wait
 from assistant.web.bindings import Bindings
 from assistant.web.cookie import read_token, set_cookie
+from assistant.web.place import lead_to, note_place
 from assistant.web.refusals import RefusedError, answer_refusal
 from assistant.web.routes import Route, RouteKind, find_route, is_for_programs
 from assistant.web.sign_in import Session, SignIn
@@ -54,33 +57,38 @@ class Wall:
     """
 
     def __init__(
-        self, app: ASGIApp, sign_in: SignIn, *, welcomes_visitors: bool, clock: Callable[[], datetime], hosts: Set[str] | None = None
+        self, app: Starlette, sign_in: SignIn, *, welcomes_visitors: bool, clock: Callable[[], datetime], hosts: Set[str] | None = None
     ) -> None:
         self._app, self._sign_in, self._welcomes_visitors, self._clock, self._hosts = app, sign_in, welcomes_visitors, clock, hosts
         self._streams = Bindings()
         self._events = Throttle(_MOST_EVENTS, _EVENTS_WITHIN)
         self._new_visitors = Throttle(_MOST_NEW_VISITORS, _VISITORS_WITHIN)
 
+    def run_lifespan(self) -> AbstractAsyncContextManager[object]:
+        """Let what stands behind the wall live as long as the block runs, where no server does: inside of a host application."""
+        return self._app.router.lifespan_context(self._app)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            if is_for_programs(scope["path"]):  # by a key, and by nothing that a browser sends by itself
+            path = note_place(scope)
+            if is_for_programs(path):  # by a key, and by nothing that a browser sends by itself
                 await self._app(scope, receive, _harden(send, keeps_cors=True))
                 return
             send = _harden(send)
             try:
-                await self._let_through(Request(scope, receive), send)
+                await self._let_through(Request(scope, receive), path, send)
             except RefusedError as refused:
                 await answer_refusal(Request(scope), refused)(scope, receive, send)
         else:  # nothing here speaks WebSocket
             await send({"type": "websocket.close", "code": 1008})
 
-    async def _let_through(self, request: Request, send: Send) -> None:
+    async def _let_through(self, request: Request, path: str, send: Send) -> None:
         if self._hosts is not None and (request.url.hostname or "").lower() not in self._hosts:
             raise RefusedError(421, "Nothing is served under this name. If it is yours, add it to ERRATA_PUBLIC_HOSTS.")
-        route = find_route(request.method, request.url.path)
+        route = find_route(request.method, path)
         if route is None:
             raise RefusedError(404, "There is nothing at this address. Check it, or go on from the chat.", ways=_TO_CHAT)
         _check_origin(request, route)
@@ -94,7 +102,7 @@ class Wall:
             opened = await self._welcome(request, now)
             person = opened.person
         if route.role is not None and not self._may_enter(person, route.role):
-            await _lead_to_sign_in(request, route, person)(request.scope, receive, send)
+            await _lead_to_sign_in(request, path, route, person)(request.scope, receive, send)
             return
         if person is not None:
             request.scope.setdefault("state", {})["person"] = person
@@ -132,7 +140,7 @@ class Wall:
         wait = self._new_visitors.find_wait(address, now=now)
         if wait:
             sentence = f"Too many new visitors come from your address. Try again in {tell_wait(wait)}, or sign in."
-            raise RefusedError(429, sentence, retry_after=wait, ways={request.url.path: "Try again", "/login": "Sign in"})
+            raise RefusedError(429, sentence, retry_after=wait, ways={"/": "Try again", "/login": "Sign in"})
         self._new_visitors.count(address, now=now)
         return await to_thread.run_sync(lambda: self._sign_in.open_visitor(now=now))
 
@@ -201,19 +209,19 @@ async def _receive(request: Request) -> tuple[Receive, bytes]:
         raise RefusedError(413, sentence, ways=_TO_CHAT) from error
 
 
-def _lead_to_sign_in(request: Request, route: Route, person: Person | None) -> Response:
+def _lead_to_sign_in(request: Request, path: str, route: Route, person: Person | None) -> Response:
     """Lead somebody who may not enter a page to sign in, and back afterwards.
 
     Raises:
         RefusedError: his account may not enter, or it is no page.
     """
-    there = f"/login?next={quote(request.url.path)}"
+    there = f"/login?next={quote(path)}"
     if person is not None and person.kind is PersonKind.ACCOUNT:
         sentence = f"You are signed in as {person.name}, and this needs the role {route.role}. Ask an admin for it."
         ways = {"/": "Back to the chat", there: "Sign in as somebody else"} if route.kind is RouteKind.PAGE else _TO_CHAT
         raise RefusedError(403, sentence, title="Not for this account", ways=ways)
     if route.kind is RouteKind.PAGE:
-        return RedirectResponse(there, 303)
+        return lead_to(request, there)
     raise RefusedError(401, "Please sign in.", ways={"/login": "Sign in"})
 
 

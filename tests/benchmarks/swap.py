@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,19 +37,24 @@ _console = Console(stderr=True, width=140)
 
 @dataclass(slots=True)
 class Load:
-    """What people heard: replies as (prompt, version, tokens), how many were dropped, and the times of each stream's tokens."""
+    """What people heard: replies as (prompt, version, tokens), how many were dropped, and the times of each stream's tokens.
 
+    Without `keeps_replies` those are only counted: where memory is measured, what is heard must not be what grows.
+    """
+
+    keeps_replies: bool = True
     replies: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
     dropped: int = 0
-    gaps: list[float] = field(default_factory=list)
+    gaps: array[float] = field(default_factory=lambda: array("d"))
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def add(self, place: int, version: int, said: tuple[int, ...], gaps: list[float]) -> None:
         """Add what one person heard."""
         with self.changed:
-            self.replies.append((place, version, said))
+            if self.keeps_replies:
+                self.replies.append((place, version, said))
             self.dropped += len(said) != TOKENS
-            self.gaps += gaps
+            self.gaps.extend(gaps)
             self.changed.notify_all()
 
     def wait_for(self, replies: int) -> None:
@@ -121,7 +127,7 @@ def _measure_gaps(base: Any, adapters: list[Path], swaps: int) -> dict[str, Any]
 
     prompts = _draw_prompts(base)
     limits = EngineLimits(prefix_mb=8)  # full before the first swap that counts: what grows after that is a leak
-    quiet, busy = Load(), Load()
+    quiet, busy = Load(keeps_replies=False), Load(keeps_replies=False)
     publish_ms: list[float] = []
     swap_ms: list[float] = []
     memory: list[float] = []

@@ -6,6 +6,7 @@ which the trainer inherits and which is free only when it and all its children a
 
 import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ from trainer.supervision.trainer_process import abandon, ask_to_end, end_leftove
 from trainer.verdict import GatePolicy
 
 _LAST_WORDS_S = 5.0  # how long a process that has let go of the lock may take to be gone
+
+_PAUSE_S = 0.1  # between two looks whether a trainer has ended
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +90,17 @@ class Caretaker:
         """Ask a run's trainer and its children to save and end."""
         if run.pid is not None and run.process_started_at is not None:
             ask_to_end(run.pid, run.process_started_at)
+
+    def end_trainer(self, run: Run, *, wait_s: float) -> bool:
+        """Have a run's trainer save and end, and say whether it has within so many seconds; the run is resumed some other time."""
+        self.cancel(run)
+        until = time.monotonic() + wait_s
+        while run.pid is not None and run.process_started_at is not None and is_alive(run.pid, run.process_started_at):
+            if time.monotonic() > until:
+                return False
+            time.sleep(_PAUSE_S)
+            self.stop()  # or it would stay as a zombie
+        return True
 
     def stop(self) -> None:
         """Let go of the trainer, which goes on; the next supervisor adopts it."""

@@ -101,6 +101,12 @@ class Supervisor:
         with self._ticking:
             self._caretaker.stop()
 
+    def end_trainer(self, *, wait_s: float) -> bool:
+        """Have the trainer save and end, which the next supervisor resumes; say whether it has ended within so many seconds."""
+        with self._ticking:
+            run = runs.find_active_run(self._db.read())
+            return run is None or self._caretaker.end_trainer(run, wait_s=wait_s)
+
     def cancel(self, run: Run) -> None:
         """Ask a run's trainer and its children to save and end."""
         self._caretaker.cancel(run)
