@@ -45,7 +45,7 @@ class Load:
     keeps_replies: bool = True
     replies: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
     dropped: int = 0
-    gaps: array[float] = field(default_factory=lambda: array("d"))
+    gaps: "array[float]" = field(default_factory=lambda: array("d"))
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def add(self, place: int, version: int, said: tuple[int, ...], gaps: list[float]) -> None:

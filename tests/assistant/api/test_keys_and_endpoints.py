@@ -6,6 +6,7 @@ from itertools import combinations
 
 import httpx2 as httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import Mount
 
 from assistant.api.door import MOST_BODY_BYTES, find_scope
@@ -145,6 +146,9 @@ def test_the_figures_are_for_this_machine_and_for_admins(served: Served) -> None
     assert "errata_replies_total" in told.text
     assert 'errata_corrections{state="pending"}' in told.text
     assert "errata_wish_is_not_fact 0.0" in told.text
+    families = {family.name: family.type for family in text_string_to_metric_families(told.text)}
+    assert families["errata_first_token_seconds"] == "histogram"
+    assert {"errata_replies", "errata_tokens", "errata_swaps", "errata_runs", "errata_review_queue"} <= set(families)
     proxied = {"x-forwarded-for": "203.0.113.7"}
     assert httpx.get(address, headers=proxied).status_code == 401
     for scope, status in ((Scope.CHAT, 403), (Scope.ADMIN, 200)):

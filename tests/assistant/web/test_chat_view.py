@@ -133,7 +133,9 @@ def test_the_header_leads_only_where_ones_role_may_go() -> None:
         id=PersonId("p"), kind=PersonKind.VISITOR, name="", role=Role.END_USER, created_at=NOW, disabled_at=None, erased_at=None
     )
     mounts = ["/admin", "/review", "/"]
-    assert 'href="/login"' in chat_view.render_header("T", person, path="/", version=None, mounts=mounts, side="List")
+    assert 'href="./login"' in chat_view.render_header("T", person, path="/", version=None, mounts=mounts, side="List")
     html = chat_view.render_header("T", replace(person, name="Bob", role=Role.REVIEWER), path="/", version=3, mounts=mounts, side="List")
-    assert 'href="/review"' in html
-    assert 'href="/admin"' not in html
+    assert 'href="./review/"' in html
+    assert "admin" not in html
+    below = chat_view.render_header("T", replace(person, name="Bob", role=Role.ADMIN), path="/review", version=3, mounts=mounts, side=None)
+    assert all(f'href="../{path}"' in below for path in ("", "review/", "admin/", "password"))

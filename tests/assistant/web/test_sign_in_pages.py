@@ -171,7 +171,3 @@ def test_a_guessed_set_up_link_shows_no_form(client: TestClient) -> None:
     assert answer.status_code == 403
     assert "<form" not in answer.text
     assert 'href="/login"' in answer.text
-
-
-def test_health_is_told_to_everybody(client: TestClient) -> None:
-    assert client.get("/healthz").json() == {"status": "ok"}
