@@ -1,20 +1,25 @@
 """What the API costs: `python -m tests.benchmarks.api --json` prints one JSON object last.
 
-The same prompts, at the same time, asked of the engine itself and over HTTP, in turn: streamed by a client that only reads, with 64 tokens
-forced. The overhead is what is missing of the engine's tokens a second. Then a thousand short requests of 32 clients, each of which tries
-again as politely as it is told to: all must end, and what the clients were told that they used must be what the memory holds.
+The same prompts, at the same time, asked of the engine itself and over HTTP, in turn: streamed by clients of another process that only
+read, with 64 tokens forced. The overhead is what is missing of the engine's tokens a second. Then a thousand short requests of 32 clients,
+each of which tries again as politely as it is told to: all must end, and what the clients were told that they used must be what the memory
+holds.
 """
 
 import asyncio
 import json
+import multiprocessing
+import re
 import statistics
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit
 
 import httpx2 as httpx
 import typer
@@ -34,6 +39,7 @@ RETRIES = 3
 def measure(
     trials: Annotated[int, typer.Option(min=2, help="How many times each side is measured.")] = 7,
     requests: Annotated[int, typer.Option(min=CLIENTS, help="How many requests of the crowd.")] = 1000,
+    models: Annotated[str, typer.Option(help="Of bundled and large.")] = "bundled,large",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object last.")] = False,
 ) -> None:
     """Measure the overhead with both models, and let a crowd ask."""
@@ -43,7 +49,8 @@ def measure(
 
     found: dict[str, Any] = {"tokens": TOKENS, "people": PEOPLE, "trials": trials}
     with tempfile.TemporaryDirectory() as folder:
-        for model, base in (("bundled", None), ("large", str(build_large(Path(folder) / "large", BUNDLED_BASE)))):
+        for model in models.split(","):
+            base = None if model == "bundled" else str(build_large(Path(folder) / "large", BUNDLED_BASE))
             found |= {
                 f"{model}_{name}": value for name, value in _measure_model(base, Path(folder) / f"data {model}", trials, requests).items()
             }
@@ -58,11 +65,12 @@ def _measure_model(base: str | None, data_folder: Path, trials: int, requests: i
     from tests.served import serve
 
     settings = Settings(base=base, device="cpu", data_folder=data_folder, max_reply_tokens=TOKENS, kept_prefix_mb=0)
-    with open_site(settings) as site, serve(site.app) as address:
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawning) as streamer, open_site(settings) as site, serve(site.app) as address:
         live = site.errata.live
         live._batcher._ends = frozenset()  # nothing ends a reply early
         key = site.keys.make("benchmark", {Scope.CHAT}, actor=_add_admin(site), now=datetime.now(UTC))[1]
-        crowd = Crowd(f"{address}/v1/chat/completions", key)
+        crowd = Crowd(f"{address}/v1/chat/completions", key, streamer)
         sides: dict[str, Callable[[list[str]], float]] = {"engine": lambda asked: _ask_engine(site, asked), "api": crowd.stream}
         rates: dict[str, list[float]] = {name: [] for name in sides}
         for trial in range(trials + 1):
@@ -84,12 +92,15 @@ def _measure_model(base: str | None, data_folder: Path, trials: int, requests: i
 class Crowd:
     """Clients that ask over HTTP, all at once."""
 
-    def __init__(self, address: str, key: str) -> None:
-        self.address, self.headers = address, {"authorization": f"Bearer {key}"}
+    def __init__(self, address: str, key: str, streamer: ProcessPoolExecutor) -> None:
+        self.address, self.headers, self._streamer = address, {"authorization": f"Bearer {key}"}, streamer
 
     def stream(self, asked: list[str]) -> float:
-        """Have each question answered as a stream; return how long all of them took, in seconds."""
-        return asyncio.run(self._stream_all(asked))
+        """Have each question answered as a stream, by clients in another process; return how long all of them took, in seconds."""
+        bodies = [{**_make_body(question), "stream": True, "stream_options": {"include_usage": True}} for question in asked]
+        seconds, used = self._streamer.submit(stream_all, self.address, self.headers["authorization"], bodies).result()
+        assert used == [TOKENS] * len(asked), f"expected {TOKENS} tokens each, found {used}"
+        return seconds
 
     def ask_many(self, site: Any, requests: int) -> dict[str, Any]:
         """Have a crowd ask as many times in all; return how it went, and whether what it used is what the memory holds."""
@@ -110,21 +121,6 @@ class Crowd:
             "usage_is_the_same": told == held[:2] and held[2] == len(answers),
         }
 
-    async def _stream_all(self, asked: list[str]) -> float:
-        async with httpx.AsyncClient(headers=self.headers, timeout=600) as client:
-            started = time.perf_counter()
-            await asyncio.gather(*(self._stream(client, question) for question in asked))
-            return time.perf_counter() - started
-
-    async def _stream(self, client: httpx.AsyncClient, question: str) -> None:
-        body = {**_make_body(question), "stream": True, "stream_options": {"include_usage": True}}
-        used = 0
-        async with client.stream("POST", self.address, json=body) as answer:
-            async for line in answer.aiter_lines():
-                if line.startswith("data: {") and '"usage"' in line:
-                    used = json.loads(line.removeprefix("data: "))["usage"]["completion_tokens"]
-        assert used == TOKENS, f"expected {TOKENS} tokens, found {used}"
-
     async def _ask_many(self, requests: int) -> list[tuple[dict[str, Any], int]]:
         numbers = iter(range(requests))
         async with httpx.AsyncClient(headers=self.headers, timeout=600, limits=httpx.Limits(max_connections=CLIENTS)) as client:
@@ -143,6 +139,30 @@ class Crowd:
             assert answer.status_code in {429, 503}, answer.text
             await asyncio.sleep(float(answer.headers["retry-after"]))
         raise AssertionError(f"request {number} was not answered within {RETRIES} retries")
+
+
+def stream_all(address: str, authorization: str, bodies: list[dict[str, Any]]) -> tuple[float, list[int]]:
+    """Send requests at once and read all that comes; return the seconds, and how many tokens each was told that it used.
+
+    Sockets and nothing else: what a client does with the text is no cost of the API.
+    """
+    return asyncio.run(_stream_all(address, authorization, bodies))
+
+
+async def _stream_all(address: str, authorization: str, bodies: list[dict[str, Any]]) -> tuple[float, list[int]]:
+    started = time.perf_counter()
+    heard = await asyncio.gather(*(_stream(urlsplit(address), authorization, json.dumps(body).encode()) for body in bodies))
+    seconds = time.perf_counter() - started
+    return seconds, [int(found[-1]) if (found := re.findall(rb'"completion_tokens":(\d+)', one)) else 0 for one in heard]
+
+
+async def _stream(address: SplitResult, authorization: str, body: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    head = f"POST {address.path} HTTP/1.1\r\nhost: {address.netloc}\r\nauthorization: {authorization}\r\nconnection: close\r\n"
+    writer.write(f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+    heard = await reader.read()
+    writer.close()
+    return heard
 
 
 def _ask_engine(site: Any, asked: list[str]) -> float:
