@@ -32,6 +32,7 @@ from feedback_db.api_keys import Scope
 from feedback_db.database import find_damage, open_reader
 from feedback_db.errors import FeedbackError
 from feedback_db.records import PersonId, Role
+from feedback_db.told_turns import PROGRAM
 from feedback_db.training_records import RunState
 from trainer.errors import TrainerError
 from trainer.local_admin import LocalAdmin, find_operator
@@ -280,16 +281,18 @@ def check(as_json: _Json = False) -> None:
 def erase(
     conversation: Annotated[str | None, typer.Option(help="The id of a conversation.")] = None,
     person: Annotated[str | None, typer.Option(help="The id of a person.")] = None,
+    user: Annotated[str | None, typer.Option(help="Whom a program names: its key's name, a slash, the name, such as shop/u17.")] = None,
     as_json: _Json = False,
 ) -> None:
     """Erase a conversation or a person: their text goes from the database, the runs and the logs; what learned from it is listed."""
-    if (conversation is None) == (person is None):
-        raise typer.BadParameter("expected either --conversation or --person")
+    if [conversation, person, user].count(None) != 2:
+        raise typer.BadParameter("expected one of --conversation, --person and --user")
     settings, now = read_settings(), datetime.now(UTC)
-    runs_folder, subject = settings.data_folder / "runs", str(conversation or person)
+    runs_folder, is_person = settings.data_folder / "runs", conversation is None
     with open_memory(settings) as (db, audit):
+        subject = conversation or person or people.find_external(db.read(), f"{PROGRAM} {user}").id
         clean_up(db, runs_folder, now=now)  # what an erasure that was cut short has left
-        forgotten = forget(db, audit, runs_folder, subject, is_person=person is not None, actor=None, wait_s=_LAST_WORDS_S, now=now)
+        forgotten = forget(db, audit, runs_folder, subject, is_person=is_person, actor=None, wait_s=_LAST_WORDS_S, now=now)
     found = {
         "erased": dict(forgotten.erased.counts),
         "releases_that_learned_from_it": list(forgotten.erased.descendants.versions),

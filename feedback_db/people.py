@@ -50,6 +50,16 @@ def find_or_add_external(tx: Transaction, person_id: PersonId, *, name: str, now
     return find_person(tx, person_id)
 
 
+def find_external(reader: Reader, name: str) -> Person:
+    """Return the person whom a program names so.
+
+    Raises:
+        NotFoundError: nobody is.
+    """
+    sql = "SELECT * FROM people WHERE kind = 'external' AND name = :id AND erased_at IS NULL"
+    return _to_person(find_row(reader, sql, {"id": name}, kind="a person that a program names"))
+
+
 def find_person(reader: Reader, person_id: PersonId) -> Person:
     """Return a person.
 

@@ -16,6 +16,7 @@ from feedback_db.database import Reader, Transaction, find_row
 from feedback_db.people import find_or_add_external
 from feedback_db.records import ApiKeyId, Channel, ConversationId, PersonId, Turn, TurnId, TurnState
 
+PROGRAM = "API key"  # begins the names of all people whom programs name
 Pairs = Sequence[tuple[str, str]]  # what was said, the oldest first, each a (user message, reply)
 
 
@@ -30,7 +31,7 @@ class Caller:
     @property
     def person_name(self) -> str:
         """Return the name of the person: the key's own where nobody is named."""
-        return f"API key {self.key_name}" + (f"/{self.user}" if self.user else "")
+        return f"{PROGRAM} {self.key_name}" + (f"/{self.user}" if self.user else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,10 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -188,3 +190,65 @@ def test_an_erased_persons_words_are_in_no_file(tmp_path: Path) -> None:
     assert found["runs_emptied"] == ["r1"]
     assert [path for path in tmp_path.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()] == []
     assert run_json("check", data=tmp_path) == {"damage": []}
+
+
+def test_a_key_is_printed_once_and_kept_as_a_hash(tmp_path: Path) -> None:
+    made = run_app("create-key", "shop", "--scope", "chat", "--scope", "feedback", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert (made.returncode, made.stdout.startswith("errata-")) == (0, True)
+    token = made.stdout.strip()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
+    again = run_app("create-key", "SHOP", "--scope", "chat", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert "no key has. Found that 'SHOP' is taken" in again.stderr
+    assert run_json("check", data=tmp_path) == {"damage": []}
+
+
+def test_a_programs_user_is_erased_by_the_name_that_it_has_there(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    with Database(tmp_path / "errata.db") as db, db.write() as tx:
+        people.find_or_add_external(tx, PersonId("u17"), name="API key shop/u17", now=now)
+    assert run_json("erase", "--user", "shop/u17", data=tmp_path)["erased"] is not None
+    gone = run_app("erase", "--user", "shop/u17", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert (gone.returncode, "a person that a program names" in gone.stderr) == (1, True)
+
+
+@pytest.fixture
+def running(tiny_base: Path, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Errata as it is served, over the data folder of the test."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {"ERRATA_BASE": str(tiny_base), "ERRATA_DEVICE": "cpu", "ERRATA_PORT": str(port), "ERRATA_DATA_FOLDER": str(tmp_path)}
+    environment = {**os.environ, "NO_COLOR": "1", "HF_HUB_OFFLINE": "1", **settings}
+    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "First account" in line:
+            break
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.slow
+def test_verbs_ask_the_errata_that_runs_and_go_on_without_it(running: "subprocess.Popen[str]", tmp_path: Path) -> None:
+    assert run_json("status", data=tmp_path)["served"] == 0
+    asked = run_json("train", data=tmp_path)
+    assert (asked["run"], asked["live"]) == (None, 0)
+    assert asked["outcome"]
+    assert [one["version"] for one in run_json("versions", data=tmp_path)["data"]] == [0]  # type: ignore[attr-defined]
+    assert run_json("runs", data=tmp_path) == {"data": []}
+    refused = run_app("rollback", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert (refused.returncode, refused.stderr.startswith("Error: Expected an answer of Errata")) == (1, True)
+    cancelled = run_app("cancel", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert cancelled.stdout == "No run is under way.\n"
+    running.kill()
+    running.wait()
+    assert (tmp_path / "operator.json").exists(), "what a killed process leaves"
+    assert run_json("status", data=tmp_path)["served"] == 0
+    assert run_app("cancel", ERRATA_DATA_FOLDER=str(tmp_path)).stdout == "No run is under way.\n"
+
+
+def test_a_server_that_is_not_there_is_an_error_in_a_sentence(tmp_path: Path) -> None:
+    result = run_app("status", ERRATA_SERVER="http://127.0.0.1:1", ERRATA_API_KEY="x", ERRATA_DATA_FOLDER=str(tmp_path))
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: Expected an answer of Errata at http://127.0.0.1:1")

@@ -6,7 +6,7 @@ from assistant.plain_text import tell_count, tell_time
 from assistant.web.chat_view import templates
 from assistant.web.markdown import render_markdown
 from assistant.web.review_marks import name_known, read_name
-from assistant.web.review_view import Line, render_difference, render_list
+from assistant.web.review_view import Line, render_difference, render_list, tell_context
 from feedback_db import conversations, corrections, examples, golden, people, unwatched
 from feedback_db.corrections import Decided
 from feedback_db.database import Reader
@@ -91,7 +91,7 @@ def _render_correction(reader: Reader, correction: Correction) -> str:
     learned = find_descendants(reader, [ExampleId(correction.id)])
     return templates.get_template("decided.html.jinja").render(
         title=context[-1].user_message,
-        context=[{"message": turn.user_message, "html": render_markdown(turn.reply), "version": turn.version} for turn in context],
+        context=tell_context(context),
         difference=render_difference(context[-1].reply, final),
         proposed=correction.corrected_reply if correction.corrected_reply != final else "",
         final=final,

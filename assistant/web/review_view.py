@@ -83,7 +83,7 @@ def render_list(label: str, lines: Sequence[Line], words: str) -> str:
 
 def render_alone(*, is_admin: bool) -> str:
     """Return what somebody is told who is the only one who may review."""
-    link = Markup('add one on the <a href="/admin">admin page</a>, under People') if is_admin else "ask an admin to add one"
+    link = Markup('add one on the <a href="../admin/">admin page</a>, under People') if is_admin else "ask an admin to add one"
     return str(Markup('<p class="hint">{} {}.</p>').format(_ALONE, link))
 
 
@@ -108,13 +108,24 @@ def render_item(
         item=item,
         chosen=chosen or "",
         opened_at=int(opened_at.timestamp()),
-        context=[{"message": turn.user_message, "html": render_markdown(turn.reply), "version": turn.version} for turn in context],
+        context=tell_context(context),
         comments=[comment for comment in comments if comment],
         proposals=[
             {"id": one.id, "text": one.corrected_reply, "is_chosen": one.id == chosen, "support": support[one.corrected_reply]}
             for one in proposals
         ],
     )
+
+
+def tell_context(context: Sequence[Turn]) -> list[Mapping[str, object]]:
+    """Return what was said up to a turn, and what the program that asked for it has told of before, or told the assistant to be."""
+    told = context[0].told_history or ()
+    before = [{"message": asked, "html": render_markdown(said), "version": None, "system": None} for asked, said in told]
+    here = [
+        {"message": turn.user_message, "html": render_markdown(turn.reply), "version": turn.version, "system": turn.told_system}
+        for turn in context
+    ]
+    return [*before, *here]
 
 
 def render_badges(badges: Sequence[Badge]) -> str:

@@ -553,7 +553,7 @@ def test_somebody_alone_is_told_what_two_people_are_for_and_how_to_have_them(
     assert "create-user" not in alone
     with db.write() as tx:
         people.set_role(tx, PersonId("bob"), Role.ADMIN)
-    assert '<a href="/admin">' in look_again(bob, config)["alone"]
+    assert '<a href="../admin/">' in look_again(bob, config)["alone"]
     browse("dora")
     assert look_again(bob, config)["alone"] == ""
 
