@@ -244,14 +244,17 @@ def discard_conversation(tx: Transaction, conversation_id: ConversationId) -> No
 
 
 def list_opening_questions(reader: Reader, *, limit: int) -> list[OpeningQuestion]:
-    """Return questions that began a conversation, the newest first: consented to, answered to the end, and not corrected."""
+    """Return questions that began a conversation, the newest first: consented to, answered to the end, and not corrected.
+
+    What a program asked after something else, or told the assistant to be something else for, is none.
+    """
     rows = reader.execute(
         """
         SELECT turns.id, user_message, reply, EXISTS (
             SELECT 1 FROM ratings WHERE turn_id = turns.id AND is_good = 0 AND withdrawn_at IS NULL
         ) AS is_disliked
         FROM turns JOIN standing_consents ON standing_consents.conversation_id = turns.conversation_id AND given = 1
-        WHERE position = 0 AND state = 'complete'
+        WHERE position = 0 AND state = 'complete' AND told_history IS NULL AND told_system IS NULL
         AND NOT EXISTS (SELECT 1 FROM corrections WHERE corrections.turn_id = turns.id AND corrections.state <> 'rejected')
         ORDER BY turns.created_at DESC, turns.id LIMIT :limit
         """,

@@ -6,10 +6,10 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 
 from assistant.api.completion_request import CompletionRequest, name_model, read_request
-from assistant.api.completion_stream import stream_events, tell_whole
+from assistant.api.completion_stream import CompletionStream, tell_whole
 from assistant.api.completions import Completions
 from assistant.api.errors import ApiError
 from feedback_db.training_records import Release
@@ -29,8 +29,7 @@ def list_chat_routes(completions: Completions, *, clock: Callable[[], datetime])
         headers = {_VERSION_HEADER: str(completion.answer.reply.version), "cache-control": "no-store"}
         if not asked.is_streamed:
             return JSONResponse(await tell_whole(completions, completion, request), headers=headers)
-        events = stream_events(completions, completion, tells_usage=asked.tells_usage)
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        return CompletionStream(completions, completion, tells_usage=asked.tells_usage, headers=headers)
 
     @router.get("/models")
     def list_models() -> dict[str, Any]:

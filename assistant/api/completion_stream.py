@@ -5,12 +5,14 @@ Text is told at most twenty times a second: a program that gets each token by it
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from anyio import CancelScope, to_thread
 from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from assistant.api.completions import Completion, Completions
 from assistant.api.errors import explain
@@ -23,11 +25,26 @@ _SIGN_OF_LIFE_S = 15.0  # proxies end a stream that says nothing for long
 _FINISHED = {FinishReason.COMPLETE: "stop", FinishReason.LENGTH: "length", FinishReason.DEADLINE: "length", FinishReason.CANCELLED: "stop"}
 
 
-async def stream_events(completions: Completions, completion: Completion, *, tells_usage: bool) -> AsyncIterator[str]:
-    """Tell a reply as server-sent events, the last of which says that it is over; who goes away before ends it."""
+class CompletionStream(StreamingResponse):
+    """Tells a reply as it comes; whatever ends the answer, also before it has begun, ends the reply."""
+
+    def __init__(self, completions: Completions, completion: Completion, *, tells_usage: bool, headers: Mapping[str, str]) -> None:
+        super().__init__(_stream_events(completion, tells_usage=tells_usage), media_type="text/event-stream", headers=headers)
+        self._completions, self._completion = completions, completion
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await _end(self._completions, self._completion)
+
+
+async def _stream_events(completion: Completion, *, tells_usage: bool) -> AsyncIterator[str]:
+    """Tell a reply as server-sent events, the last of which says that it is over."""
     try:
         yield _to_event(_make_chunk(completion, {"role": "assistant", "content": ""}))
-        async for text in _follow(completions, completion):
+        async for text in _follow(completion):
             yield _to_event(_make_chunk(completion, {"content": text})) if text else ": still here\n\n"
     except (AssistantError, FeedbackError) as error:
         yield _to_event(explain(error).describe())
@@ -47,10 +64,11 @@ async def tell_whole(completions: Completions, completion: Completion, request: 
     """
     watching = asyncio.create_task(_cancel_when_gone(request, completion.answer.reply))
     try:
-        async for _ in _follow(completions, completion):
+        async for _ in _follow(completion):
             pass
     finally:
         watching.cancel()
+        await _end(completions, completion)
     turn, outcome = completion.answer.turn, _find_outcome(completion)
     return {
         **_describe(completion, "chat.completion"),
@@ -66,23 +84,24 @@ async def tell_whole(completions: Completions, completion: Completion, request: 
     }
 
 
-async def _follow(completions: Completions, completion: Completion) -> AsyncIterator[str]:
-    """Yield text as it comes, "" as a sign of life; the reply has ended and is logged when this has, whoever ends it."""
-    answer = completion.answer
-    try:
-        is_over = False
-        while not is_over:
-            has_news = await _wait(answer.reply)
-            is_over = answer.reply.outcome is not None  # then all that it says is there
-            text = answer.take()
-            if text or not has_news:
-                yield text
-            if not is_over:
-                await asyncio.sleep(_PAUSE_S)
-        await to_thread.run_sync(_finish, completion)
-    finally:
-        with CancelScope(shield=True):
-            await to_thread.run_sync(completions.end, completion)
+async def _follow(completion: Completion) -> AsyncIterator[str]:
+    """Yield text as it comes, "" as a sign of life; the reply has ended and is logged when this has come to its end."""
+    answer, is_over = completion.answer, False
+    while not is_over:
+        has_news = await _wait(answer.reply)
+        is_over = answer.reply.outcome is not None  # then all that it says is there
+        text = answer.take()
+        if text or not has_news:
+            yield text
+        if not is_over:
+            await asyncio.sleep(_PAUSE_S)
+    await to_thread.run_sync(_finish, completion)
+
+
+async def _end(completions: Completions, completion: Completion) -> None:
+    """End a reply and log it, whatever happens to whoever waits for it."""
+    with CancelScope(shield=True):
+        await to_thread.run_sync(completions.end, completion)
 
 
 async def _wait(reply: Reply) -> bool:

@@ -135,6 +135,14 @@ def test_a_question_after_a_told_history_shares_no_key_with_one_that_opens_a_cha
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_only_what_was_asked_of_the_assistant_itself_and_first_opens_a_conversation(db: Database) -> None:
+    shop = Program(db)
+    shop.ask([HI, ("late", "Late.")], chat_id="1", consent=True)
+    shop.ask([("odd", "Odd.")], chat_id="2", consent=True, system="You are a pirate.")
+    shop.ask([WHERE], chat_id="3", consent=True)
+    assert [one.text for one in conversations.list_opening_questions(db.read(), limit=9)] == ["where?"]
+
+
 def test_consent_is_recorded_where_it_is_news(db: Database) -> None:
     shop = Program(db)
     turn = shop.ask([HI], chat_id="c", consent=True)
