@@ -22,7 +22,7 @@ from feedback_db.database import Database, Transaction
 from feedback_db.errors import NotFoundError
 from feedback_db.records import Turn, TurnId
 from feedback_db.text_checks import check_text
-from feedback_db.told_turns import Caller, log_told_turn
+from feedback_db.told_turns import Caller, Context, log_told_turn
 from feedback_db.training_records import Release
 
 ClientSystem = Literal["append", "replace", "refuse"]
@@ -59,7 +59,7 @@ class Completions:
             EmptyTextError, TextTooLongError, HostileTextError: a message cannot be answered as it is.
             AssistantError: see `LiveAssistant.stream`.
         """
-        asked = replace(asked, message=_check(asked.message), context=replace(asked.context, history=_check_history(asked)))
+        asked = replace(asked, message=_check(asked.message), context=_check_context(asked.context))
         release = self._find_release(asked.version)
         wanted: dict[str, Any] = dict(asked.sampling)
         sampling = replace(read_sampling(release), **wanted)
@@ -113,7 +113,6 @@ class Completions:
         if self._client_system == "refuse":
             message = "Expected no system message: this assistant keeps its own. Leave it out."
             raise ApiError(400, message, code="unsupported_value", param="messages")
-        client = check_text(client, what="a system message", max_chars=MAX_MESSAGE_CHARS)
         return client if own is None else f"{own}\n\n{client}"
 
     def _stream(self, release: Release, messages: list[Message], sampling: Sampling, stop: tuple[str, ...]) -> Reply:
@@ -139,9 +138,10 @@ def find_turn_id(completion_id: str) -> TurnId:
     return TurnId(completion_id.removeprefix(_ID_PREFIX))
 
 
-def _check(message: str) -> str:
-    return check_text(message, what="a message", max_chars=MAX_MESSAGE_CHARS)
+def _check(text: str, what: str = "a message") -> str:
+    return check_text(text, what=what, max_chars=MAX_MESSAGE_CHARS)
 
 
-def _check_history(asked: Asked) -> tuple[tuple[str, str], ...]:
-    return tuple((_check(question), _check(reply)) for question, reply in asked.context.history)
+def _check_context(context: Context) -> Context:
+    system = None if context.system is None else _check(context.system, "a system message")
+    return replace(context, system=system, history=tuple((_check(asked), _check(said)) for asked, said in context.history))
