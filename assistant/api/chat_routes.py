@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
@@ -54,5 +55,5 @@ def _describe(name: str, release: Release) -> dict[str, Any]:
         "created": int(release.created_at.timestamp()),
         "owned_by": "errata",
         "root": name_model(release.version),
-        "parent": release.base,
+        "parent": Path(release.base).name if Path(release.base).is_absolute() else release.base,  # where it lies is nobody's business
     }

@@ -1,6 +1,7 @@
 """OpenAI's own client against a running server."""
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,8 +92,9 @@ def test_a_stop_text_ends_the_reply_before_itself(client: OpenAI) -> None:
 def test_models_are_the_live_name_and_each_version(served: Served, client: OpenAI) -> None:
     listed = client.models.list().data
     assert [model.id for model in listed] == ["support", "support@0"]
-    base = releases.find_release(served.site.errata.db.read(), 0).base
-    assert all(model.model_extra == {"root": "support@0", "parent": base} for model in listed)
+    base = Path(releases.find_release(served.site.errata.db.read(), 0).base)
+    assert base.is_absolute()
+    assert all(model.model_extra == {"root": "support@0", "parent": base.name} for model in listed)
     assert client.models.retrieve("support@0").owned_by == "errata"
     with pytest.raises(NotFoundError, match="none named 'gpt-4'"):
         client.models.retrieve("gpt-4")
