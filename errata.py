@@ -137,6 +137,7 @@ def compose_site(settings: Settings, errata: "Errata") -> Site:
         errata.audit,
         sign_in,
         operations,
+        keys,
         recipe=recipe,
         gpu=str(errata.live.base.device) if errata.live.base.device.type == "cuda" else None,
         mounts=mounts,
