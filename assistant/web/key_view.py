@@ -14,7 +14,7 @@ OPENS = {  # in the order in which they are offered
     Scope.ADMIN: "what an admin does here: train, put live, roll back, read reports and figures; it opens neither of the above",
 }
 _ASK = {"model": "support", "messages": [{"role": "user", "content": "Hello, can you help me?"}]}
-_RATE = {"inference_id": "ID OF A REPLY", "metric_name": "rating", "value": True}
+_RATE = {"inference_id": "chatcmpl-…", "metric_name": "rating", "value": True}
 _EXAMPLES: dict[Scope, tuple[str, Mapping[str, object] | None]] = {  # path, and what is sent there
     Scope.CHAT: ("/v1/chat/completions", _ASK),
     Scope.FEEDBACK: ("/v1/feedback", _RATE),
@@ -56,5 +56,5 @@ def _write_example(key: ApiKey, token: str, site: str) -> str:
     path, body = _EXAMPLES[next(scope for scope in OPENS if scope in key.scopes)]
     lines = [f"curl {site}{path}", f'-H "Authorization: Bearer {token}"']
     if body is not None:
-        lines += ['-H "Content-Type: application/json"', f"-d '{json.dumps(body)}'"]
+        lines += ['-H "Content-Type: application/json"', f"-d '{json.dumps(body, ensure_ascii=False)}'"]
     return " \\\n  ".join(lines)

@@ -314,3 +314,26 @@ def test_a_key_is_made_seen_once_used_and_revoked(site: Site, open_page: Open, k
     assert httpx.get(f"{site.address}/v1/models", headers=headers).status_code == 401
     open_tab_on_a_phone(page, "Audit and health")
     expect(page.locator("#audit")).to_contain_text(f"key {name}")
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 1280), (False, 390), (True, 390)])
+def test_an_admin_reads_what_programs_can_ask_for(site: Site, open_page: Open, keep: Keep, dark: bool, width: int) -> None:
+    page = open_admin(open_page, dark=dark, width=width)
+    open_tab_on_a_phone(page, "Keys")
+    page.get_by_role("link", name="What programs can ask for").click()
+    expect(page).to_have_url(f"{site.address}/admin/api/")
+    expect(page.get_by_role("heading", name="With the scope feedback")).to_be_visible()
+    check(page, "endpoints")
+    keep(page, f"api_{width}_{dark}")
+    page.get_by_role("link", name="POST /feedback").click()
+    feedback = page.locator("#post-feedback")
+    expect(feedback).to_be_in_viewport()
+    feedback.get_by_text("An example").click()
+    expect(feedback.locator("pre")).to_contain_text(f"curl {site.address}/v1/feedback")
+    check(page, "an example")
+    keep(page, f"api_feedback_{width}_{dark}")
+    page.get_by_role("link", name="openapi.json").click()
+    assert json.loads(page.locator("pre").inner_text())["servers"] == [{"url": "../../v1"}]
+    page.go_back()
+    page.get_by_role("link", name="admin page").click()
+    expect(page).to_have_url(f"{site.address}/admin/")
