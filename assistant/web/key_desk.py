@@ -10,7 +10,7 @@ import gradio as gr
 from assistant.api.keys import KeyRing
 from assistant.web.admin_view import name_people, render_notice
 from assistant.web.events import read_text
-from assistant.web.key_view import OPENS, render_keys, render_new_key
+from assistant.web.key_view import OPENS, render_keys, render_new_key, render_revoked
 from assistant.web.place import find_site
 from assistant.web.roles import requires
 from assistant.web.sign_in import SignIn
@@ -50,16 +50,15 @@ class KeyDesk:
         self._scopes = gr.CheckboxGroup(offered, value=[Scope.CHAT.value], label="What it opens", elem_id="key-scopes")
         self._new = gr.HTML(elem_id="new-key", js_on_load=_read("new_key.js"))
         self._table = gr.HTML(elem_id="keys", js_on_load=_read("admin.js"))
-        self._shown = gr.Textbox(visible="hidden", elem_id="shown-key")  # the id of the one whose token is shown
 
     def listen(self, notice: gr.HTML, audit: gr.HTML, render_audit: Callable[[], str], **how: Any) -> None:
         """Answer what is done here; what goes wrong is told in `notice`, and `audit` shows anew what was written."""
         self._notice, self._audit, self._render_audit = notice, audit, render_audit
-        outputs = [self._name, self._scopes, self._new, self._table, self._shown, notice, audit]
+        outputs = [self._name, self._scopes, self._new, self._table, notice, audit]
         for event in (self._make.click, self._name.submit):
             event(self._make_key, [self._name, self._scopes], **{**how, "outputs": outputs})
-        self._table.wish(self._revoke_key, self._shown, **{**how, "outputs": outputs})
-        self._new.wish(self._hide_key, None, **{**how, "outputs": outputs})
+        self._table.wish(self._revoke_key, None, **{**how, "outputs": outputs})
+        self._new.wish(self._forget_token, None, **{**how, "outputs": outputs})
 
     def show(self) -> str:
         """Return what the table shows."""
@@ -78,23 +77,21 @@ class KeyDesk:
         except FeedbackError as refused:
             return self._complain(refused)
         shown = render_new_key(key, token, site=find_site(browser.request))
-        return {**self._show_anew(), self._new: shown, self._shown: key.id, self._name: "", self._scopes: [Scope.CHAT.value]}
+        return {**self._show_anew(), self._new: shown, self._name: "", self._scopes: [Scope.CHAT.value]}
 
     @requires(Role.ADMIN)
-    def _revoke_key(self, person: Person, event: gr.EventData, shown: str) -> _Shown:
+    def _revoke_key(self, person: Person, event: gr.EventData) -> _Shown:
         try:
             key = self._keys.revoke(ApiKeyId(read_text(event, "id")), actor=person.id, now=self.clock())
         except FeedbackError as refused:
             return self._complain(refused)
         told = render_notice(f"The key {key.name} opens nothing any more.")
-        return {**self._show_anew(), self._notice: told, **(self._hide() if shown == key.id else {})}
+        return {**self._show_anew(), self._notice: told, self._new: render_revoked(key)}
 
     @requires(Role.ADMIN)
-    def _hide_key(self, person: Person) -> _Shown:  # noqa: ARG002  the role is what matters
-        return self._hide()
-
-    def _hide(self) -> _Shown:
-        return {self._new: "", self._shown: ""}
+    def _forget_token(self, person: Person) -> _Shown:  # noqa: ARG002  the role is what matters
+        """Have Gradio, which remembers what each page was sent last, remember nothing of a token that has arrived."""
+        return {self._new: ""}
 
     def _show_anew(self) -> _Shown:
         return {self._table: self.show(), self._audit: self._render_audit(), self._notice: ""}

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from markupsafe import Markup
+
 from assistant.plain_text import tell_ago, tell_time
 from assistant.web.chat_view import templates
 from feedback_db.api_keys import ApiKey, Scope
@@ -43,8 +45,13 @@ def render_keys(keys: Sequence[ApiKey], names: Mapping[str, str], *, now: dateti
 def render_new_key(key: ApiKey, token: str, *, site: str) -> str:
     """Return a key's token, which is shown this once, with how to try it; `site` is where programs find this one."""
     return templates.get_template("admin_new_key.html.jinja").render(
-        name=key.name, opens=_list_scopes(key), token=token, example=_write_example(key, token, site)
+        id=key.id, name=key.name, opens=_list_scopes(key), token=token, example=_write_example(key, token, site)
     )
+
+
+def render_revoked(key: ApiKey) -> str:
+    """Return what makes a page that still shows this key's token hide it."""
+    return str(Markup('<i hidden data-revoked="{}"></i>').format(key.id))
 
 
 def _list_scopes(key: ApiKey) -> str:

@@ -1,4 +1,8 @@
-// A key that was just made: it comes into sight, is copied, and is hidden for good once somebody has it.
+// A key that was just made is held by this page alone: the server is told at once to forget what it has sent. It comes into sight, is copied,
+// and is gone once somebody has it, or has revoked it.
+const holder = document.createElement('div')
+holder.className = 'kept prose'
+element.after(holder)
 const copy = async (button) => {
   const wanted = button.previousElementSibling
   getSelection().selectAllChildren(wanted)
@@ -10,13 +14,22 @@ const copy = async (button) => {
   button.textContent = 'Copied'
   setTimeout(() => { button.textContent = 'Copy' }, 1500)
 }
-element.addEventListener('click', ({target}) => {
+holder.addEventListener('click', ({target}) => {
   const button = target.closest('button[data-do]')
   if (button?.dataset.do === 'copy') {
     copy(button)
   } else if (button) {
-    trigger('wish', {what: button.dataset.do})
+    holder.replaceChildren()
     document.querySelector('#key-name :is(input, textarea)')?.focus() // where the next one begins: the button is gone
   }
 })
-watch('value', () => element.querySelector('.new-key')?.scrollIntoView({block: 'nearest'}))
+watch('value', () => {
+  const [made, revoked] = ['.new-key', '[data-revoked]'].map((selector) => element.querySelector(selector))
+  if (made) {
+    holder.replaceChildren(made.cloneNode(true)) // the original is Gradio's
+    holder.scrollIntoView({block: 'nearest'})
+    trigger('wish', {what: 'forget'})
+  } else if (revoked && revoked.dataset.revoked === holder.firstElementChild?.dataset.id) {
+    holder.replaceChildren()
+  }
+})

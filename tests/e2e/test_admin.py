@@ -280,7 +280,7 @@ def test_a_key_is_made_seen_once_used_and_revoked(site: Site, open_page: Open, k
     page.keyboard.press("Space")
     check(page, "a key's form")
     page.get_by_label("What the key is for").press("Enter")
-    token = page.locator("#new-key code")
+    token = page.locator("#new-key .kept code")
     expect(token).to_be_in_viewport(ratio=1)
     expect(page.locator("#keys")).to_contain_text(name)
     check(page, "a new key")
@@ -297,6 +297,7 @@ def test_a_key_is_made_seen_once_used_and_revoked(site: Site, open_page: Open, k
     assert httpx.get(f"{site.address}/v1/models", headers=headers).status_code == 200
     said = httpx.post(command[1], headers=headers, json=json.loads(command[command.index("-d") + 1]), timeout=60)
     assert said.json()["choices"][0]["message"]["role"] == "assistant"
+    expect(page.locator("#new-key .new-key")).to_have_count(1)  # what was sent is gone, what the page keeps is there
     page.get_by_role("button", name="hide the key").focus()
     page.keyboard.press("Enter")
     expect(token).to_have_count(0)
@@ -312,6 +313,11 @@ def test_a_key_is_made_seen_once_used_and_revoked(site: Site, open_page: Open, k
     check(page, "a revoked key")
     keep(page, f"keys_revoked_{width}_{dark}")
     assert httpx.get(f"{site.address}/v1/models", headers=headers).status_code == 401
+    page.get_by_label("What the key is for").fill(name)
+    page.get_by_role("button", name="Make a key").click()
+    expect(token).to_be_visible()
+    page.get_by_role("button", name=f"Revoke the key {name}").click()
+    expect(token).to_have_count(0)
     open_tab_on_a_phone(page, "Audit and health")
     expect(page.locator("#audit")).to_contain_text(f"key {name}")
 

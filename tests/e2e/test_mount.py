@@ -96,7 +96,7 @@ def test_chat_review_admin_and_api_work_under_the_path(host: Host, page: Page, c
         page.get_by_role("tab", name="Keys").click()
         page.get_by_label("What the key is for").fill("till")
         page.get_by_role("button", name="Make a key").click()
-        expect(page.locator("#new-key pre")).to_contain_text(f"curl {address}/support/v1/chat/completions")
+        expect(page.locator("#new-key .kept pre")).to_contain_text(f"curl {address}/support/v1/chat/completions")
         page.get_by_role("link", name="What programs can ask for").click()
         expect(page).to_have_url(f"{address}/support/admin/api/")
         expect(page.get_by_text(f"{address}/support/v1", exact=True)).to_be_visible()

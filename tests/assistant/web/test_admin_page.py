@@ -360,7 +360,7 @@ def test_a_key_is_shown_once_to_whoever_made_it_and_told_of_without_its_token(
             call(ada, config, "_load"),
             call(ada, config, "_look", "", "0"),
             call(bob, config, "_load"),
-            call(ada, config, "_hide_key"),
+            call(ada, config, "_forget_token"),
             call(ada, config, "_make_key", "other", ["admin"]),
         ]
         sent = [one.sent for one in later] + [ada.get(f"{MOUNT}/config").text, ada.get(f"{MOUNT}/").text]
@@ -392,24 +392,32 @@ def test_a_key_needs_a_name_of_its_own_and_something_to_open(db: Database, ada: 
     assert [one.name for one in list_keys(db.read())] == ["shop"]
 
 
+def test_what_gradio_remembers_of_a_page_holds_no_token_once_it_has_arrived(
+    page: gr.Blocks, ada: TestClient, config: dict[str, Any]
+) -> None:
+    token = find_token(make_key(ada, config, "shop", ["chat"], page="p1"))
+    states = page.state_holder
+    assert token in repr(states["p1"].config_values), "so that this looks where it lies"
+    call_at(ada, config, "_forget_token", [], mount=MOUNT, page="p1")
+    assert token not in repr(states["p1"].config_values)
+
+
 def test_a_revoked_key_opens_nothing_comes_last_and_is_hidden_if_it_is_still_shown(
-    db: Database, ada: TestClient, config: dict[str, Any], keys: KeyRing, clock: Clock
+    ada: TestClient, config: dict[str, Any], keys: KeyRing, clock: Clock
 ) -> None:
     tokens, ids = [], []
     for name in ("old", "new"):
         shown = make_key(ada, config, name, ["admin"])
         tokens.append(find_token(shown))
-        ids.append(shown["shown-key"])
+        ids += re.findall(r'<section[^>]* data-id="(\w+)"', shown["new-key"])
         clock.move(timedelta(minutes=1))
     assert keys.find(tokens[1], now=clock()) is not None
     clock.move(timedelta(hours=3))
-    kept = call(ada, config, "_revoke_key", ids[1], event={"what": "revoke", "id": ids[0]}).shown
-    assert "The key old opens nothing any more." in kept["notice"]
-    assert kept["new-key"]["__type__"] == "update"
-    assert kept["keys"].index(">new<") < kept["keys"].index(">old<")
-    assert "3 hours ago" in kept["keys"]
-    assert re.search(r"revoke key</td><td[^>]*>key old", kept["audit"])
-    gone = call(ada, config, "_revoke_key", ids[1], event={"what": "revoke", "id": ids[1]}).shown
-    assert (gone["new-key"], gone["shown-key"]) == ("", "")
-    assert [keys.find(token, now=clock()) for token in tokens] == [None, None]
-    assert 'role="alert"' in call(ada, config, "_revoke_key", "", event={"what": "revoke", "id": "x"}).shown["notice"]
+    told = call(ada, config, "_revoke_key", event={"what": "revoke", "id": ids[0]}).shown
+    assert "The key old opens nothing any more." in told["notice"]
+    assert f'data-revoked="{ids[0]}"' in told["new-key"]
+    assert told["keys"].index(">new<") < told["keys"].index(">old<")
+    assert "3 hours ago" in told["keys"]
+    assert re.search(r"revoke key</td><td[^>]*>key old", told["audit"])
+    assert [keys.find(token, now=clock()) is None for token in tokens] == [True, False]
+    assert 'role="alert"' in call(ada, config, "_revoke_key", event={"what": "revoke", "id": "x"}).shown["notice"]
