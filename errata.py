@@ -117,6 +117,7 @@ def compose_site(settings: Settings, errata: "Errata") -> Site:
     from assistant.api.probes import Probes
     from assistant.api.site import build_api
     from assistant.web.admin_page import AdminPage
+    from assistant.web.api_pages import ApiPages
     from assistant.web.chat_page import ChatPage
     from assistant.web.review_page import ReviewPage
     from assistant.web.sign_in import SignIn
@@ -137,6 +138,7 @@ def compose_site(settings: Settings, errata: "Errata") -> Site:
         errata.audit,
         sign_in,
         operations,
+        keys,
         recipe=recipe,
         gpu=str(errata.live.base.device) if errata.live.base.device.type == "cuda" else None,
         mounts=mounts,
@@ -169,14 +171,17 @@ def compose_site(settings: Settings, errata: "Errata") -> Site:
         list_feedback_routes(ApiFeedback(errata.db), clock=clock),
         AdminRoutes(errata.db, keys, operations, default_recipe=recipe, clock=clock).router,
     ]
-    _, api = build_api(routers, keys, origins=settings.api_origins, clock=clock)
+    described, api = build_api(routers, keys, origins=settings.api_origins, clock=clock)
     app = build_site(
         pages,
         sign_in,
         welcomes_visitors=settings.welcomes_visitors,
         hosts=settings.known_hosts,
         api=api,
-        operating=Probes(errata.live, Metrics(errata.db, errata.live), keys, clock=clock).list_routes(),
+        operating=[
+            *Probes(errata.live, Metrics(errata.db, errata.live), keys, clock=clock).list_routes(),
+            *ApiPages(described).list_routes(),
+        ],
         clock=clock,
     )
     return Site(app=app, errata=errata, sign_in=sign_in, keys=keys)

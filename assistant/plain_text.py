@@ -38,3 +38,14 @@ def tell_wait(wait: timedelta) -> str:
 def tell_time(moment: datetime) -> str:
     """Return a moment to the minute; it must be in UTC."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def tell_ago(moment: datetime, now: datetime) -> str:
+    """Return how long ago something was, to the minute, and to the hour or the day where it is longer."""
+    minutes = int((now - moment).total_seconds() // 60)
+    if minutes < 2:
+        return "just now"
+    if minutes < 120:
+        return f"{tell_count(minutes, 'minute')} ago"
+    hours = minutes // 60
+    return f"{tell_count(hours, 'hour')} ago" if hours < 48 else f"{tell_count(hours // 24, 'day')} ago"

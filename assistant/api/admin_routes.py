@@ -39,13 +39,15 @@ class Deploying(Protocol):
 class Because(BaseModel):
     """Why something is done."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "Asked for by the shop."}]})
 
     reason: Annotated[str, Field(max_length=1000)] = ""
 
 
 class RunRequest(Because):
     """A run that is wished for; `recipe` are its settings that differ from the defaults, `dry_run` only says what would be trained."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "Before the sale.", "dry_run": True}]})
 
     recipe: dict[str, Any] | None = None
     dry_run: bool = False

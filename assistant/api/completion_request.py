@@ -78,7 +78,10 @@ class StreamOptions(BaseModel):
 class CompletionRequest(BaseModel):
     """A request for a reply, as OpenAI's clients send it; what is not here is in the documentation of the plugin."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"examples": [{"model": "support", "messages": [{"role": "user", "content": "How long is the warranty?"}]}]},
+    )
 
     model: str
     messages: Annotated[list[ChatMessage], Field(min_length=1)]

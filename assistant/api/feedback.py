@@ -39,7 +39,10 @@ class FeedbackRequest(BaseModel):
     `tags` may hold `user`, who says it (by default whom the reply was for), `reason`, and `consent` to training.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"inference_id": "chatcmpl-…", "metric_name": "demonstration", "value": "It lasts 5 years."}]},
+    )
 
     inference_id: Annotated[str, Field(min_length=1, max_length=100)]
     metric_name: str

@@ -15,8 +15,9 @@ element.addEventListener('change', ({target}) => { // not yet: arrow keys pass o
 // What has the focus is gone once the table is drawn anew: its like gets it, or another one of its line.
 let focused
 element.addEventListener('focusin', ({target}) => {
-  const one = `${target.localName}[data-id="${CSS.escape(target.dataset.id ?? '')}"]`
-  focused = {target, likes: [`${one}[data-do="${target.dataset.do}"]`, one]}
+  const id = `[data-id="${CSS.escape(target.dataset.id ?? '')}"]`
+  const one = `${target.localName}${id}`
+  focused = {target, likes: [`${one}[data-do="${target.dataset.do}"]`, one, id]}
 })
 watch('value', () => setTimeout(() => {
   if (focused && !focused.target.isConnected && document.activeElement === document.body) {

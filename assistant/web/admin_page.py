@@ -1,4 +1,4 @@
-"""The admin page: what is live and why, training by hand, runs and their reports, promotion and rollback, people, the audit, health."""
+"""The admin page: what is live and why, training by hand, runs and reports, promotion and rollback, people, keys, the audit, health."""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -8,18 +8,20 @@ from typing import Any, Protocol
 
 import gradio as gr
 
+from assistant.api.keys import KeyRing
 from assistant.engine.live import Status
 from assistant.errors import AssistantError
 from assistant.web import admin_view, chat_view
 from assistant.web.charts import PERIODS, Charts
 from assistant.web.events import read_text
+from assistant.web.key_desk import KeyDesk
 from assistant.web.passwords import hash_password
-from assistant.web.place import find_address
+from assistant.web.place import find_site
 from assistant.web.recipe_form import RecipeForm
 from assistant.web.roles import requires
 from assistant.web.settings_form import SettingsForm
 from assistant.web.sign_in import SignIn
-from feedback_db import examples, people, releases, requests, runs
+from feedback_db import api_keys, examples, people, releases, requests, runs
 from feedback_db.audit import Audit, list_newest
 from feedback_db.database import Database, Transaction
 from feedback_db.errors import FeedbackError
@@ -90,6 +92,7 @@ class AdminPage:
         audit: Audit,
         sign_in: SignIn,
         operating: Operating,
+        keys: KeyRing,
         *,
         recipe: Recipe,
         gpu: str | None,
@@ -99,6 +102,7 @@ class AdminPage:
         self.sign_in, self.clock = sign_in, clock
         self._db, self._audit, self._operating, self._gpu = db, audit, operating, gpu
         self._mounts = tuple(mounts)
+        self._keys = KeyDesk(db, keys, sign_in, clock=clock)
         self._recipe, self._settings, self._charts = RecipeForm(recipe), SettingsForm(), Charts()
 
     def build(self) -> gr.Blocks:
@@ -121,6 +125,8 @@ class AdminPage:
                         self._charts.build()
                     with gr.Tab("People"):
                         self._build_people()
+                    with gr.Tab("Keys"):
+                        self._keys.build()
                     with gr.Tab("Settings"):
                         self._settings.build()
                         with gr.Row():
@@ -186,7 +192,7 @@ class AdminPage:
                 self._releases,
             ),
             *(self._version, self._promote_reason, self._typed, self._rollback_reason, self._people, self._name, self._password),
-            *(self._health, self._audit_rows),
+            *(self._keys.table, self._health, self._audit_rows),
             *self._settings.fields,
         ]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "outputs": everything}
@@ -203,6 +209,7 @@ class AdminPage:
         self._rollback.click(self._roll_back, [self._typed, self._rollback_reason], **quiet)
         self._people.wish(self._change_person, None, **quiet)
         self._add.click(self._add_person, [self._name, self._password, self._role], **quiet)
+        self._keys.listen(self._notice, self._audit_rows, self._render_audit, **quiet)
         self._back_up.click(self._back_up_now, None, **quiet)
         self._check.click(self._check_now, None, **quiet)
         self._save.click(self._save_settings, self._settings.fields, **quiet)
@@ -314,7 +321,7 @@ class AdminPage:
             return self._complain("Expected somebody else's account. Found your own. Another admin can change it.")
         try:
             if what == "reset-password":
-                return self._reset_password(person, subject, _find_site(browser))
+                return self._reset_password(person, subject, find_site(browser.request))
             with self._db.write() as tx:
                 if what == "disable":
                     people.disable(tx, subject, now=self.clock())
@@ -383,6 +390,7 @@ class AdminPage:
         return {
             **self._show_moving(run),
             self._people: admin_view.render_people(people.list_accounts(reader), own=person.id),
+            self._keys.table: self._keys.show(),
             self._health: self._render_health(None),
             self._audit_rows: self._render_audit(),
             self._notice: "",
@@ -437,7 +445,7 @@ class AdminPage:
         reader = self._db.read()
         rows = list_newest(reader)
         told = people.find_people(reader, [one for row in rows for one in (row.actor_id, row.subject) if one is not None])
-        return admin_view.render_audit(rows, self._operating.find_audit_fault(), told)
+        return admin_view.render_audit(rows, self._operating.find_audit_fault(), told, api_keys.list_keys(reader))
 
     def _say(self, sentence: str) -> _Shown:
         return {self._notice: admin_view.render_notice(sentence)}
@@ -448,8 +456,3 @@ class AdminPage:
 
 def _read(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
-
-
-def _find_site(browser: gr.Request) -> str:
-    asked = browser.request
-    return "" if asked is None else asked.headers.get("origin", "") + find_address(asked, "")

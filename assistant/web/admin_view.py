@@ -9,6 +9,7 @@ from typing import Any
 from assistant.engine.live import Status
 from assistant.plain_text import tell_count, tell_time
 from assistant.web.chat_view import templates
+from feedback_db.api_keys import ApiKey
 from feedback_db.audit import AuditRow
 from feedback_db.forecast import Forecast
 from feedback_db.records import Person, PersonId
@@ -56,11 +57,13 @@ _SUBJECTS = {
     "dismiss": "question",
     "erase": "conversation",
     "finish_run": "run",
+    "make_key": "key",
     "propose": "correction",
     "queue_run": "run",
     "retire_example": "example",
     "retire_golden": "golden item",
     "review": "correction",
+    "revoke_key": "key",
     "start_run": "run",
     "undo": "decision",
 }
@@ -271,9 +274,9 @@ def render_password_link(name: str, address: str) -> str:
     return render_notice(sentence, link=address)
 
 
-def render_audit(rows: Sequence[AuditRow], fault: str | None, people: Sequence[Person]) -> str:
-    """Return the newest rows of the audit, and whether its chain holds; `people` are those whom the rows speak of."""
-    names = name_people(people)
+def render_audit(rows: Sequence[AuditRow], fault: str | None, people: Sequence[Person], keys: Sequence[ApiKey] = ()) -> str:
+    """Return the newest rows of the audit, and whether its chain holds; `people` and `keys` are those that the rows speak of."""
+    names = name_people(people) | {key.id: f"key {key.name}" for key in keys}
     lines = [
         {
             "number": row.number,
@@ -295,7 +298,7 @@ def name_people(people: Sequence[Person]) -> dict[str, str]:
 
 
 def _tell_subject(row: AuditRow, names: Mapping[str, str]) -> str:
-    """Return what something was done to: a person by name, else the kind of thing with the beginning of its id."""
+    """Return what something was done to: a person or a key by name, else the kind of thing with the beginning of its id."""
     return names.get(row.subject) or f"{_SUBJECTS.get(row.action, '')} {_shorten(row.subject)}".strip()
 
 

@@ -19,6 +19,11 @@ def find_address(request: HTTPConnection, path: str) -> str:
     return f"{request.scope.get('state', {}).get('place', '')}{path}"
 
 
+def find_site(request: HTTPConnection | None) -> str:
+    """Return where a browser has found the site, by what it tells with what it sends and the wall has checked."""
+    return "" if request is None else request.headers.get("origin", "") + find_address(request, "")
+
+
 def lead_to(request: HTTPConnection, path: str, status: int = 303) -> RedirectResponse:
     """Lead a browser to a path of the site."""
     return RedirectResponse(find_address(request, path), status)

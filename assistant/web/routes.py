@@ -51,6 +51,11 @@ _OF_A_PAGE = (
     (RouteKind.CANCEL, _POST, re.compile(r"/gradio_api/cancel")),
 )
 
+_OF_THE_ADMIN_PAGE = (  # what programs can ask for
+    (RouteKind.PAGE, _READ, re.compile(r"/api/?")),
+    (RouteKind.CONFIG, _READ, re.compile(r"/api/openapi\.json")),
+)
+
 
 def find_place(path: str) -> str:
     """Return a path if somebody may be led there after signing in, else the chat page's: nobody is sent to another site."""
@@ -70,7 +75,7 @@ def find_route(method: str, path: str) -> Route | None:
     mount = next((mount for mount in _MOUNTS if path == mount or path.startswith(f"{mount}/")), None)
     if mount is None:
         return None
-    for kind, methods, pattern in _OF_A_PAGE:
+    for kind, methods, pattern in (*_OF_A_PAGE, *(_OF_THE_ADMIN_PAGE if mount == "/admin" else ())):
         if method in methods and pattern.fullmatch(path.removeprefix(mount)):
             return Route(kind=kind, mount=mount, role=None if kind is RouteKind.FILE else _MOUNTS[mount])
     return None

@@ -1,8 +1,8 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from assistant.plain_text import is_valid_unicode, mend_surrogates, strip_control_characters, tell_wait
+from assistant.plain_text import is_valid_unicode, mend_surrogates, strip_control_characters, tell_ago, tell_wait
 
 
 def test_characters_that_a_terminal_obeys_are_stripped() -> None:
@@ -40,3 +40,20 @@ def test_a_wait_is_told_in_whole_seconds_or_minutes_never_too_short(wait_s: floa
 )
 def test_half_a_character_becomes_one_that_shows(text: str, mended: str) -> None:
     assert mend_surrogates(text) == mended
+
+
+@pytest.mark.parametrize(
+    ("minutes", "told"),
+    [
+        (-1, "just now"),
+        (1.9, "just now"),
+        (2, "2 minutes ago"),
+        (119, "119 minutes ago"),
+        (120, "2 hours ago"),
+        (47 * 60, "47 hours ago"),
+        (49 * 60, "2 days ago"),
+    ],
+)
+def test_what_was_is_told_in_minutes_hours_or_days(minutes: float, told: str) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    assert tell_ago(now - timedelta(minutes=minutes), now) == told

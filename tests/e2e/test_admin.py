@@ -1,9 +1,12 @@
 """The admin page and signing in, in a real browser."""
 
+import json
 import re
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import httpx2 as httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -18,7 +21,7 @@ from tests.e2e.test_chat import XSS, say
 pytestmark = pytest.mark.slow
 Keep = Callable[[Page, str], None]
 ADA = ("ada", Role.ADMIN)
-TABS = ("Training", "Versions", "Charts", "People", "Settings", "Audit and health")
+TABS = ("Training", "Versions", "Charts", "People", "Keys", "Settings", "Audit and health")
 
 
 def open_admin(open_page: Open, *, dark: bool = False, width: int = 1280) -> Page:
@@ -262,3 +265,81 @@ def test_nothing_that_the_page_shows_runs(site: Site, open_page: Open) -> None:
     fired = page.evaluate("window.fired")
     print(f"{len(XSS)} vectors in names and the system message, {0 if fired is None else 1} fired")
     assert fired is None
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 1280), (False, 390), (True, 390)])
+def test_a_key_is_made_seen_once_used_and_revoked(site: Site, open_page: Open, keep: Keep, dark: bool, width: int) -> None:
+    name = f"shop {width} {'dark' if dark else 'light'}"
+    page = open_admin(open_page, dark=dark, width=width)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.on("dialog", lambda dialog: dialog.accept())
+    open_tab_on_a_phone(page, "Keys")
+    keep(page, f"keys_empty_{width}_{dark}")
+    page.get_by_label("What the key is for").fill(name)
+    page.get_by_label("Admin: what an admin does").focus()
+    page.keyboard.press("Space")
+    check(page, "a key's form")
+    page.get_by_label("What the key is for").press("Enter")
+    token = page.locator("#new-key .kept code")
+    expect(token).to_be_in_viewport(ratio=1)
+    expect(page.locator("#keys")).to_contain_text(name)
+    check(page, "a new key")
+    keep(page, f"keys_new_{width}_{dark}")
+    page.get_by_role("button", name="Copy the key").click()
+    expect(page.get_by_role("button", name="Copy the key")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == token.inner_text()
+    page.get_by_role("button", name="Copy the example").click()
+    page.wait_for_function("navigator.clipboard.readText().then(text => text.startsWith('curl'))")
+    command = shlex.split(page.evaluate("navigator.clipboard.readText()"))
+    assert command[1] == f"{site.address}/v1/chat/completions"
+    assert token.inner_text() not in page.url
+    headers = {"authorization": f"Bearer {token.inner_text()}"}
+    assert httpx.get(f"{site.address}/v1/models", headers=headers).status_code == 200
+    said = httpx.post(command[1], headers=headers, json=json.loads(command[command.index("-d") + 1]), timeout=60)
+    assert said.json()["choices"][0]["message"]["role"] == "assistant"
+    expect(page.locator("#new-key .new-key")).to_have_count(1)  # what was sent is gone, what the page keeps is there
+    page.get_by_role("button", name="hide the key").focus()
+    page.keyboard.press("Enter")
+    expect(token).to_have_count(0)
+    page.reload()
+    expect(page.locator("#status")).to_contain_text("version")
+    open_tab_on_a_phone(page, "Keys")
+    expect(page.locator("#keys")).to_contain_text("just now")
+    assert token.count() == 0
+    page.get_by_role("button", name=f"Revoke the key {name}").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text(f"The key {name} opens nothing any more")
+    expect(page.locator("#keys tr.revoked").filter(has_text=name).locator("[data-id]")).to_be_focused()
+    check(page, "a revoked key")
+    keep(page, f"keys_revoked_{width}_{dark}")
+    assert httpx.get(f"{site.address}/v1/models", headers=headers).status_code == 401
+    page.get_by_label("What the key is for").fill(name)
+    page.get_by_role("button", name="Make a key").click()
+    expect(token).to_be_visible()
+    page.get_by_role("button", name=f"Revoke the key {name}").click()
+    expect(token).to_have_count(0)
+    open_tab_on_a_phone(page, "Audit and health")
+    expect(page.locator("#audit")).to_contain_text(f"key {name}")
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 1280), (False, 390), (True, 390)])
+def test_an_admin_reads_what_programs_can_ask_for(site: Site, open_page: Open, keep: Keep, dark: bool, width: int) -> None:
+    page = open_admin(open_page, dark=dark, width=width)
+    open_tab_on_a_phone(page, "Keys")
+    page.get_by_role("link", name="What programs can ask for").click()
+    expect(page).to_have_url(f"{site.address}/admin/api/")
+    expect(page.get_by_role("heading", name="With the scope feedback")).to_be_visible()
+    check(page, "endpoints")
+    keep(page, f"api_{width}_{dark}")
+    page.get_by_role("link", name="POST /feedback").click()
+    feedback = page.locator("#post-feedback")
+    expect(feedback).to_be_in_viewport()
+    feedback.get_by_text("An example").click()
+    expect(feedback.locator("pre")).to_contain_text(f"curl {site.address}/v1/feedback")
+    check(page, "an example")
+    keep(page, f"api_feedback_{width}_{dark}")
+    page.get_by_role("link", name="openapi.json").click()
+    assert json.loads(page.locator("pre").inner_text())["servers"] == [{"url": "../../v1"}]
+    page.go_back()
+    page.get_by_role("link", name="admin page").click()
+    expect(page).to_have_url(f"{site.address}/admin/")

@@ -92,6 +92,16 @@ def test_chat_review_admin_and_api_work_under_the_path(host: Host, page: Page, c
             assert said.model == "support@0"
         assert httpx.get(f"{address}/support/v1/admin/status", headers={"authorization": f"Bearer {key}"}).json()["served"] == 0
         assert httpx.get(f"{address}/support/readyz").json()["status"] == "ok"
+        page.goto(f"{address}/support/admin")
+        page.get_by_role("tab", name="Keys").click()
+        page.get_by_label("What the key is for").fill("till")
+        page.get_by_role("button", name="Make a key").click()
+        expect(page.locator("#new-key .kept pre")).to_contain_text(f"curl {address}/support/v1/chat/completions")
+        page.get_by_role("link", name="What programs can ask for").click()
+        expect(page).to_have_url(f"{address}/support/admin/api/")
+        expect(page.get_by_text(f"{address}/support/v1", exact=True)).to_be_visible()
+        page.get_by_role("link", name="admin page").click()
+        expect(page).to_have_url(f"{address}/support/admin/")
         page.get_by_role("button", name="Sign out").click()
         expect(page).to_have_url(f"{address}/support/login")
         page.goto(f"{address}/support/review/")
@@ -112,6 +122,8 @@ def test_the_wall_stands_inside_the_mount(host: Host) -> None:
     with serve(host.app) as address:
         for path, status in {
             "/support/admin/": 303,
+            "/support/admin/api/": 303,
+            "/support/admin/api/openapi.json": 401,
             "/support/secret": 404,
             "/support/v1/models": 401,
             "/support/gradio_api/info": 404,

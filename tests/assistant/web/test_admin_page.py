@@ -10,12 +10,14 @@ import gradio as gr
 import pytest
 from starlette.testclient import TestClient
 
+from assistant.api.keys import KeyRing
 from assistant.engine.live import Status
 from assistant.errors import SettingsError
 from assistant.web.admin_page import AdminPage
 from assistant.web.sign_in import SignIn
 from assistant.web.site import build_site
 from feedback_db import conversations, corrections, examples, people, releases, requests, runs
+from feedback_db.api_keys import Scope, list_keys
 from feedback_db.audit import Audit, list_newest
 from feedback_db.database import Database, Transaction
 from feedback_db.forecast import Forecast, Foreseen
@@ -81,7 +83,12 @@ def operating(db: Database, audit: Audit) -> Operating:
 
 
 @pytest.fixture
-def page(db: Database, audit: Audit, sign_in: SignIn, operating: Operating, clock: Clock) -> gr.Blocks:
+def keys(db: Database, audit: Audit) -> KeyRing:
+    return KeyRing(db, audit, started_at=NOW)
+
+
+@pytest.fixture
+def page(db: Database, audit: Audit, sign_in: SignIn, operating: Operating, keys: KeyRing, clock: Clock) -> gr.Blocks:
     with db.write() as tx:
         for message in ("You help.", "You help a lot."):
             release = releases.add_release(
@@ -89,7 +96,7 @@ def page(db: Database, audit: Audit, sign_in: SignIn, operating: Operating, cloc
             )
             releases.deploy(tx, audit, release.version, actor=None, reason="The base as the settings name it.", now=NOW)
     mounts = (MOUNT, "/review", "/")
-    return AdminPage(db, audit, sign_in, operating, recipe=Recipe(), gpu=None, mounts=mounts, clock=clock).build()
+    return AdminPage(db, audit, sign_in, operating, keys, recipe=Recipe(), gpu=None, mounts=mounts, clock=clock).build()
 
 
 @pytest.fixture
@@ -330,3 +337,87 @@ def test_charts_are_drawn_of_a_period(ada: TestClient, config: dict[str, Any]) -
     assert len(shown["chart-waiting"]["value"]["data"]) == 7
     assert not any(shown[name]["visible"] for name in charts)
     assert "Nothing has happened" in shown["no-charts"]
+
+
+def make_key(ada: TestClient, config: dict[str, Any], name: str, scopes: list[str], *, page: str | None = None) -> dict[str, Any]:
+    return call_at(ada, config, "_make_key", [name, scopes], mount=MOUNT, page=page).shown
+
+
+def find_token(shown: dict[str, Any]) -> str:
+    found = re.search(r"<code>(errata-[\w-]{40,})</code>", shown["new-key"])
+    assert found is not None
+    return found[1]
+
+
+def test_a_key_is_shown_once_to_whoever_made_it_and_told_of_without_its_token(
+    db: Database, ada: TestClient, browse: Browse, config: dict[str, Any], keys: KeyRing, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(0):
+        shown = make_key(ada, config, " <b>shop ", ["feedback", "chat"])
+        token = find_token(shown)
+        bob = browse("bob", Role.ADMIN)
+        later = [
+            call(ada, config, "_load"),
+            call(ada, config, "_look", "", "0"),
+            call(bob, config, "_load"),
+            call(ada, config, "_forget_token"),
+            call(ada, config, "_make_key", "other", ["admin"]),
+        ]
+        sent = [one.sent for one in later] + [ada.get(f"{MOUNT}/config").text, ada.get(f"{MOUNT}/").text]
+    assert not [text for text in sent if token in text]
+    assert token not in caplog.text
+    assert "curl /v1/chat/completions" in shown["new-key"]  # no browser, which tells an origin, asked here
+    assert (shown["key-name"], shown["notice"], later[3].shown["new-key"]) == ("", "", "")
+    key = keys.find(token, now=NOW)
+    assert key is not None
+    assert (key.name, {*key.scopes}, key.made_by) == ("<b>shop", {Scope.CHAT, Scope.FEEDBACK}, "ada")
+    for words in ("&lt;b&gt;shop", f"…{token[-4:]}", "chat, feedback", "by ada", "never"):
+        assert words in shown["keys"]
+    assert re.search(r"make key: name &lt;b&gt;shop, scopes chat, feedback</td><td[^>]*>key &lt;b&gt;shop", shown["audit"])
+    assert "new-key" not in later[0].shown, "what is shown once stays until it is hidden"
+
+
+def test_a_key_needs_a_name_of_its_own_and_something_to_open(db: Database, ada: TestClient, config: dict[str, Any]) -> None:
+    make_key(ada, config, "shop", ["chat"])
+    for name, scopes, words in (
+        ("other", [], "Expected a tick"),
+        ("", ["chat"], "a key&#39;s name"),
+        ("a/b", ["chat"], "without a slash"),
+        ("Shop", ["chat"], "Shop"),
+    ):
+        notice = make_key(ada, config, name, scopes)["notice"]
+        assert 'role="alert"' in notice
+        assert words in notice
+    assert not call(ada, config, "_make_key", "other", ["owner"]).is_success
+    assert [one.name for one in list_keys(db.read())] == ["shop"]
+
+
+def test_what_gradio_remembers_of_a_page_holds_no_token_once_it_has_arrived(
+    page: gr.Blocks, ada: TestClient, config: dict[str, Any]
+) -> None:
+    token = find_token(make_key(ada, config, "shop", ["chat"], page="p1"))
+    states = page.state_holder
+    assert token in repr(states["p1"].config_values), "so that this looks where it lies"
+    call_at(ada, config, "_forget_token", [], mount=MOUNT, page="p1")
+    assert token not in repr(states["p1"].config_values)
+
+
+def test_a_revoked_key_opens_nothing_comes_last_and_is_hidden_if_it_is_still_shown(
+    ada: TestClient, config: dict[str, Any], keys: KeyRing, clock: Clock
+) -> None:
+    tokens, ids = [], []
+    for name in ("old", "new"):
+        shown = make_key(ada, config, name, ["admin"])
+        tokens.append(find_token(shown))
+        ids += re.findall(r'<section[^>]* data-id="(\w+)"', shown["new-key"])
+        clock.move(timedelta(minutes=1))
+    assert keys.find(tokens[1], now=clock()) is not None
+    clock.move(timedelta(hours=3))
+    told = call(ada, config, "_revoke_key", event={"what": "revoke", "id": ids[0]}).shown
+    assert "The key old opens nothing any more." in told["notice"]
+    assert f'data-revoked="{ids[0]}"' in told["new-key"]
+    assert told["keys"].index(">new<") < told["keys"].index(">old<")
+    assert "3 hours ago" in told["keys"]
+    assert re.search(r"revoke key</td><td[^>]*>key old", told["audit"])
+    assert [keys.find(token, now=clock()) is None for token in tokens] == [True, False]
+    assert 'role="alert"' in call(ada, config, "_revoke_key", event={"what": "revoke", "id": "x"}).shown["notice"]

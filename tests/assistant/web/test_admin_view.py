@@ -5,8 +5,9 @@ from itertools import pairwise
 import pytest
 
 from assistant.web.admin_view import read_progress, render_audit, render_progress
+from feedback_db.api_keys import ApiKey, Scope
 from feedback_db.audit import AuditRow
-from feedback_db.records import Person, PersonId, PersonKind, Role
+from feedback_db.records import ApiKeyId, Person, PersonId, PersonKind, Role
 from feedback_db.training_records import Run, RunEvent, RunId, RunState, SnapshotId
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -54,6 +55,17 @@ def somebody(person_id: str, name: str, *, is_erased: bool = False) -> Person:
 
 PEOPLE = [somebody("a" * 32, "Ada <b>"), somebody("b" * 32, "Bob"), somebody("c" * 32, ""), somebody("d" * 32, "", is_erased=True)]
 
+KEY = ApiKey(
+    id=ApiKeyId("1" * 32),
+    name="shop",
+    hint="wxyz",
+    scopes=frozenset({Scope.CHAT}),
+    made_by=PersonId("b" * 32),
+    made_at=NOW,
+    used_at=None,
+    revoked_at=None,
+)
+
 
 @pytest.mark.parametrize(
     ("actor", "action", "subject", "details", "told"),
@@ -73,6 +85,8 @@ PEOPLE = [somebody("a" * 32, "Ada <b>"), somebody("b" * 32, "Bob"), somebody("c"
             ["Errata", "retire example: superseded by 99999999…", "example ffffffff…"],
         ),
         ("e", "back_up", "database", {}, ["somebody", "back up", "database"]),
+        ("b", "make_key", "1" * 32, {"name": "shop", "scopes": "chat"}, ["Bob", "make key: name shop, scopes chat", "key shop"]),
+        ("b", "revoke_key", "2" * 32, {}, ["Bob", "revoke key", "key 22222222…"]),
     ],
 )
 def test_the_audit_speaks_of_people_by_name_and_of_the_rest_in_words(
@@ -80,5 +94,5 @@ def test_the_audit_speaks_of_people_by_name_and_of_the_rest_in_words(
 ) -> None:
     actor_id = None if actor is None else PersonId(actor * 32)
     row = AuditRow(number=1, happened_at=NOW, actor_id=actor_id, action=action, subject=subject, details=details)
-    shown = render_audit([row], None, PEOPLE)
+    shown = render_audit([row], None, PEOPLE, [KEY])
     assert re.findall(r"<td[^>]*>([^<]*)</td>", shown)[2:] == told

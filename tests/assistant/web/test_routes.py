@@ -10,6 +10,9 @@ from feedback_db.records import Role
         ("GET", "/", RouteKind.PAGE, Role.END_USER),
         ("GET", "/review", RouteKind.PAGE, Role.REVIEWER),
         ("GET", "/admin/", RouteKind.PAGE, Role.ADMIN),
+        ("GET", "/admin/api", RouteKind.PAGE, Role.ADMIN),
+        ("GET", "/admin/api/", RouteKind.PAGE, Role.ADMIN),
+        ("GET", "/admin/api/openapi.json", RouteKind.CONFIG, Role.ADMIN),
         ("GET", "/admin/config", RouteKind.CONFIG, Role.ADMIN),
         ("GET", "/review/gradio_api/app_id", RouteKind.CONFIG, Role.REVIEWER),
         ("POST", "/admin/gradio_api/queue/join", RouteKind.JOIN, Role.ADMIN),
@@ -57,6 +60,13 @@ def test_what_a_browser_needs_is_listed(method: str, path: str, kind: RouteKind,
 def test_what_nobody_has_listed_does_not_exist(mount: str, path: str) -> None:
     assert find_route("GET", mount + path) is None
     assert find_route("POST", mount + path) is None
+
+
+def test_what_programs_can_ask_for_is_told_beside_the_admin_page_alone_and_only_read() -> None:
+    for path in ("/api", "/api/", "/api/openapi.json", "/review/api/", "/review/api/openapi.json", "/admin/api/x", "/admin/api//"):
+        assert find_route("GET", path) is None
+    for path in ("/admin/api", "/admin/api/", "/admin/api/openapi.json"):
+        assert find_route("POST", path) is None
 
 
 def test_a_page_is_not_another_one_that_begins_like_it() -> None:

@@ -1,5 +1,6 @@
 """The whole site as it is served: whoever may not run a function of a page cannot, by whichever way Gradio offers."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -91,3 +92,27 @@ def test_whoever_has_the_role_can_join(browsers: dict[Role | None, TestClient], 
     function = next(one for one in list_functions(browsers[Role.ADMIN], mount) if one["api_name"] == "_load")
     body = {"fn_index": function["id"], "data": [""] * len(function["inputs"]), "session_hash": f"allowed {LEAST[mount]}"}
     assert browsers[LEAST[mount]].post(JOIN.format(mount=mount), json=body).status_code == 200
+
+
+def test_what_programs_can_ask_for_is_told_to_admins_alone(browsers: dict[Role | None, TestClient]) -> None:
+    pages = {"/admin/api/": "text/html", "/admin/api/openapi.json": "application/json"}
+    statuses = {(role, path): browser.get(path).status_code for role, browser in browsers.items() for path in pages}
+    print(f"{len(statuses)} attempts, {sum(status == 200 for status in statuses.values())} successes")
+    assert {one for one, status in statuses.items() if status == 200} == {(Role.ADMIN, path) for path in pages}
+    assert (statuses[None, "/admin/api/"], statuses[None, "/admin/api/openapi.json"]) == (303, 401)
+    admin = browsers[Role.ADMIN]
+    for path, kind in pages.items():
+        assert admin.get(path).headers["content-type"].startswith(kind)
+        assert admin.get(path).headers["cache-control"] == "no-store"
+    assert admin.get("/admin/api").headers["location"] == "/admin/api/"
+
+
+def test_the_page_tells_of_each_endpoint_and_loads_nothing(browsers: dict[Role | None, TestClient]) -> None:
+    described = browsers[Role.ADMIN].get("/admin/api/openapi.json").json()
+    shown = browsers[Role.ADMIN].get("/admin/api/").text
+    assert len(described["paths"]) > 10
+    for path in described["paths"]:
+        assert f"</span>/v1{path}</code>" in shown
+    assert "http://localhost/v1/chat/completions" in shown
+    assert not re.search(r"<script|<img|<link|src=|@import|url\(", shown)
+    assert set(re.findall(r'href="([^"#]+)', shown)) == {"../", "openapi.json"}
