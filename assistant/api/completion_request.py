@@ -76,7 +76,7 @@ class StreamOptions(BaseModel):
 
 
 class CompletionRequest(BaseModel):
-    """A request for a reply, as OpenAI's clients send it; what is not here is in the documentation of the plugin."""
+    """A request for a reply, as OpenAI's clients send it; what else there is, and what is refused, is in docs/plugin.md."""
 
     model_config = ConfigDict(
         extra="allow",
