@@ -7,7 +7,7 @@ import gradio as gr
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp
 
 from assistant.web.password_pages import PasswordPages
@@ -36,8 +36,7 @@ def build_site(
     `api` is the one behind its door, `operating` are routes for whoever runs the machine; the wall must know them.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    if api is not None:
-        app.router.routes.append(Mount("/v1", api))
+    app.router.routes.append(Mount("/v1", api or Router()))  # the wall lets all of it pass, so no page may ever see it
     app.router.routes.extend(operating)
     app.router.routes.extend(SignInPages(sign_in, welcomes_visitors=welcomes_visitors, clock=clock).list_routes())
     app.router.routes.extend(PasswordPages(sign_in, clock=clock).list_routes())
