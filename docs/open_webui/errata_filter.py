@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+NOT_ONES_OWN = ("temporary:", "local:", "channel:")  # how Open WebUI names chats that it does not keep, or that several people write in
+
 
 class Filter:
     """Marks what is asked of Errata. It changes no message, and marks nothing that another model is asked."""
@@ -47,14 +49,14 @@ class Filter:
             return body
         user, known = __user__ or {}, __metadata__ or {}
         chat_id, message_id = known.get("chat_id") or "", known.get("message_id")
-        consents, wording = self._read_consent(user, is_kept=not chat_id.startswith("local:"))
+        consents, wording = self._read_consent(user, is_own=not chat_id.startswith(NOT_ONES_OWN))
         marks = {"chat_id": chat_id or None, "message_id": message_id, "consent": consents, "consent_wording": wording}
         return {**body, "user": str(user.get("id") or ""), "errata": {name: value for name, value in marks.items() if value is not None}}
 
-    def _read_consent(self, user: dict[str, Any], *, is_kept: bool) -> tuple[bool, str]:
-        """Return whether a chat may be learned from, and what was agreed to; a temporary chat may never be."""
-        if not is_kept:
-            return False, "Open WebUI: a temporary chat"
+    def _read_consent(self, user: dict[str, Any], *, is_own: bool) -> tuple[bool, str]:
+        """Return whether a chat may be learned from, and what was agreed to; a temporary chat or a channel may never be."""
+        if not is_own:
+            return False, "Open WebUI: a temporary chat, or a channel"
         if self.valves.consent == "who agrees":
             return bool(getattr(user.get("valves"), "may_learn", False)), "Open WebUI: the person's own valve 'may_learn'"
         return self.valves.consent == "everybody", f"Open WebUI: the admin's valve 'consent' says {self.valves.consent}"
