@@ -37,6 +37,8 @@ WORDINGS = ("what is your return window", "until when can I return a jacket")
 RITA = PersonId("rita")
 TASKS = {"title_generation": True, "tags_generation": True, "follow_up_generation": True}
 _PASSWORD = "long enough to be 1"
+ADA = {"name": "Ada", "email": "ada@example.com", "password": _PASSWORD}
+ANN = {"name": "Ann", "email": "ann@example.com", "password": _PASSWORD, "role": "user"}
 
 
 def wait_until(find: Callable[[], Any], what: str, *, within_s: float) -> Any:
@@ -206,8 +208,7 @@ def is_healthy(address: str) -> bool:
 
 def sign_up(address: str) -> dict[str, Any]:
     """Create the first account, an admin's."""
-    who = {"name": "Ada", "email": "ada@example.com", "password": _PASSWORD}
-    return dict(httpx.post(f"{address}/api/v1/auths/signup", json=who, timeout=30).raise_for_status().json())
+    return dict(httpx.post(f"{address}/api/v1/auths/signup", json=ADA, timeout=30).raise_for_status().json())
 
 
 def plug_in(admin: Browser, errata: str, key: str) -> None:
@@ -286,7 +287,7 @@ def test_what_is_corrected_in_open_webui_is_learned_and_answered_there(environme
         address = stack.enter_context(serve_open_webui(environment, tmp_path / "open-webui"))
         ada = Browser(address, sign_up(address), stack)
         plug_in(ada, errata, key)
-        ann = Browser(address, ada.post("/api/v1/auths/add", {"name": "Ann", "email": "ann@example.com", "password": _PASSWORD}), stack)
+        ann = Browser(address, ada.post("/api/v1/auths/add", ANN), stack)
 
         shy = ann.ask(IN_OTHER_WORDS)
         assert FACT not in shy.reply
