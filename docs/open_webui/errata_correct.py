@@ -56,9 +56,11 @@ class Action:
                 },
             }
         )
-        if not isinstance(right, str):  # closed, or the browser is gone
+        if right is False:  # closed without an answer
             return
-        if not right.strip() or right.strip() == given.strip():
+        if not isinstance(right, str):  # Open WebUI says that the page is gone, or that it took too long
+            kind, sentence = "error", "Nothing was sent: no answer came from the page. Press the button again."
+        elif not right.strip() or right.strip() == given.strip():
             kind, sentence = "warning", "Nothing was sent: the answer is as it was. Change it to what would have been right."
         else:
             kind, sentence = await self._send(body, right.strip(), (__user__ or {}).get("id"))

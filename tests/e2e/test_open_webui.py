@@ -96,25 +96,27 @@ class Browser:
             if event["message_id"] == message_id and event["data"]["type"] == kind and told.items() <= data.items():
                 return dict(data)
 
-    def ask(self, question: str) -> "Asked":
-        """Ask in a chat of its own; return the answer."""
+    def ask(self, question: str, *, after: "Asked | None" = None) -> "Asked":
+        """Ask in a chat of its own, or after an answer; return the answer."""
         message_id, user_message_id = str(uuid.uuid4()), str(uuid.uuid4())
-        said = {"id": user_message_id, "parentId": None, "role": "user", "content": question, "models": ["support"]}
+        parent_id = None if after is None else after.message_id
+        said = {"id": user_message_id, "parentId": parent_id, "role": "user", "content": question, "models": ["support"]}
         body = {
             "model": "support",
             "messages": [{"role": "user", "content": question}],
             "stream": True,
             "session_id": self.session_id,
-            "chat_id": "",
-            "parent_id": None,
+            "chat_id": "" if after is None else after.chat_id,
+            "parent_id": parent_id,
             "id": message_id,
             "user_message": {**said, "timestamp": int(time.time())},
             "background_tasks": TASKS,
         }
         chat_id = self.post("/api/chat/completions", body)["chat_id"]
         self.wait_for(message_id, "chat:active", active=False)
-        messages = self.http.get(f"/api/v1/chats/{chat_id}").json()["chat"]["history"]["messages"]
-        output = messages[message_id]["output"]
+        chat = self.http.get(f"/api/v1/chats/{chat_id}").json()
+        assert chat["title"] == (question if after is None else after.question), "no model was asked for a title"
+        output = chat["chat"]["history"]["messages"][message_id]["output"]
         return Asked(question, chat_id, message_id, "".join(part["text"] for item in output for part in item["content"]))
 
     def press(self, button: str, asked: "Asked", answers: object) -> dict[str, Any]:
@@ -302,20 +304,31 @@ def test_what_is_corrected_in_open_webui_is_learned_and_answered_there(environme
         ann.rate(shy, 1)
         wait_until(lambda: (found := find_rating(site, turn)) and found[0], "the other rating", within_s=30)
 
+        more = find_turn(site, ann.ask("and then?", after=shy))
+        assert (more.conversation_id, more.position, more.told_history) == (turn.conversation_id, 1, None)
+
         ann.post("/api/v1/functions/id/errata_filter/valves/user/update", {"may_learn": True})
         asked = ann.ask(QUESTION)
         turn = find_turn(site, asked)
         assert conversations.has_consent(db.read(), turn.conversation_id)
         assert ann.press("errata_correct", asked, asked.reply)["type"] == "warning", "the same is no correction"
+        gone = ann.press("errata_correct", asked, {"error": "The page is gone."})
+        assert gone["content"].startswith("Nothing was sent: no answer came")
         assert ann.press("errata_correct", asked, RIGHT)["type"] == "success"
         refused = ann.press("errata_correct", asked, "Another one.")
         assert refused["type"] == "error", "one waits already"
         assert refused["content"].startswith("Nothing was sent. Expected")
+        unknown = ann.press("errata_correct", Asked(QUESTION, asked.chat_id, str(uuid.uuid4()), "Hm."), RIGHT)
+        assert unknown["content"].startswith("This answer is not known to Errata.")
 
         (item,) = review_queue.list_items(db.read(), reviewer=RITA, now=datetime.now(UTC))
         assert (item.question, item.correction_count) == (QUESTION, 1)
         approve(site, turn)
-        assert db.read().execute("SELECT count(*) FROM turns").fetchone()[0] == 2, "no title, no tags, no follow-ups"
+        assert db.read().execute("SELECT count(*) FROM turns").fetchone()[0] == 3, "no title, no tags, no follow-ups"
+
+        without_page = ann.post("/api/chat/completions", {"model": "support", "messages": [{"role": "user", "content": QUESTION}]})
+        turn = conversations.list_context(db.read(), TurnId(without_page["id"].removeprefix("chatcmpl-")))[-1]
+        assert people.find_person(db.read(), find_owner(site, turn)).name == f"API key open-webui/{ann.user_id}"
 
         learn(site)
         learned = ann.ask(IN_OTHER_WORDS)
