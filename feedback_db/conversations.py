@@ -42,12 +42,16 @@ class LoggedReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a program tells with a message; see `Turn` for the fields. `thread_hash` is of all that was said, the reply included."""
+    """What a program tells with a message; see `Turn` for the fields. `thread_hash` is of all that was said, the reply included.
+
+    `message_id` is the program's name of the reply, None where it has none.
+    """
 
     key_id: ApiKeyId
     history: tuple[tuple[str, str], ...] | None
     system: str | None
     thread_hash: str
+    message_id: str | None = None
 
 
 def start_conversation(
@@ -146,12 +150,12 @@ def log_turn(
     sql = """
         INSERT INTO turns (id, conversation_id, position, user_message, reply, state, error, version, sampling,
                            prompt_tokens, reply_tokens, first_token_ms, latency_ms, created_at, replaces, key_id, thread_hash,
-                           told_history, told_system, question_key)
+                           told_history, told_system, message_id, question_key)
         VALUES (:id, :conversation_id,
                 (SELECT coalesce(max(position) + 1, 0) FROM turns WHERE conversation_id = :conversation_id),
                 :user_message, :reply, :state, :error, :version, :sampling,
                 :prompt_tokens, :reply_tokens, :first_token_ms, :latency_ms, :created_at, :replaces, :key_id, :thread_hash,
-                :told_history, :told_system,
+                :told_history, :told_system, :message_id,
                 iif(json_array_length(:told_history) > 0 OR EXISTS (
                     SELECT 1 FROM turns AS earlier WHERE conversation_id = :conversation_id AND id IS NOT :replaces
                     AND NOT EXISTS (SELECT 1 FROM turns WHERE turns.replaces = earlier.id)
@@ -181,6 +185,7 @@ def log_turn(
                 "thread_hash": None if told is None else told.thread_hash,
                 "told_history": None if told is None or told.history is None else json.dumps(told.history, ensure_ascii=False),
                 "told_system": None if told is None else told.system,
+                "message_id": None if told is None else told.message_id,
                 "question_name": name_question(logged.user_message),
             },
         )

@@ -864,6 +864,16 @@ def m018_keys_of_the_api(db: sqlite_utils.Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m019_names_of_messages(db: sqlite_utils.Database) -> None:
+    """What a program calls a reply, for one that never sees the reply's id here."""
+    _run(
+        db,
+        "ALTER TABLE turns ADD COLUMN message_id TEXT CHECK (message_id <> '')",
+        "CREATE INDEX turns_by_message_id ON turns (message_id) WHERE message_id IS NOT NULL",
+    )
+
+
 _REPORT_CORRECTION = """
     DELETE FROM open_reports WHERE turn_id = NEW.turn_id AND person_id = NEW.author_id AND correction_id IS NULL;
     INSERT INTO open_reports (question_key, turn_id, person_id, correction_id, created_at)

@@ -13,6 +13,7 @@ from datetime import datetime
 from feedback_db import conversations
 from feedback_db.conversations import LoggedReply, Told
 from feedback_db.database import Reader, Transaction, find_row
+from feedback_db.errors import NotFoundError
 from feedback_db.people import find_or_add_external
 from feedback_db.records import ApiKeyId, Channel, ConversationId, PersonId, Turn, TurnId, TurnState
 
@@ -36,7 +37,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a program tells beside a message; `chat_id` is its name of the conversation, None where it has none.
+    """What a program tells beside a message; `chat_id` and `message_id` are its names of conversation and reply, None where it has none.
 
     `consent` None says nothing on training; `wording` names the sentence that was agreed to. `system` is its own system message.
     """
@@ -46,6 +47,7 @@ class Context:
     system: str | None
     consent: bool | None
     wording: str
+    message_id: str | None = None
 
 
 def log_told_turn(tx: Transaction, turn_id: TurnId, *, caller: Caller, context: Context, logged: LoggedReply, now: datetime) -> Turn:
@@ -63,7 +65,7 @@ def log_told_turn(tx: Transaction, turn_id: TurnId, *, caller: Caller, context: 
     if context.consent is not None and context.consent is not _read_consent(tx, conversation_id):
         conversations.record_consent(tx, conversation_id, given=context.consent, wording=context.wording, now=now)
     thread_hash = _hash_thread([*context.history, (logged.user_message, logged.reply)])
-    told = Told(key_id=caller.key_id, history=history, system=context.system, thread_hash=thread_hash)
+    told = Told(key_id=caller.key_id, history=history, system=context.system, thread_hash=thread_hash, message_id=context.message_id)
     return conversations.log_turn(tx, turn_id, conversation_id=conversation_id, logged=logged, replaces=replaces, told=told, now=now)
 
 
@@ -76,6 +78,22 @@ def find_told_turn(reader: Reader, turn_id: TurnId, *, key_id: ApiKeyId) -> tupl
     sql = "SELECT person_id FROM turns JOIN conversations ON conversations.id = conversation_id WHERE turns.id = :id AND key_id = :key_id"
     owner = PersonId(find_row(reader, sql, {"id": turn_id, "key_id": key_id}, kind="a completion of this key")["person_id"])
     return conversations.find_turn(reader, turn_id, owner=owner), owner
+
+
+def find_named_turn(reader: Reader, chat_id: str, message_id: str, *, key_id: ApiKeyId) -> TurnId:
+    """Return the turn that a program names as it named it when it asked; the newest, where it has asked again under the same name.
+
+    Raises:
+        NotFoundError: no turn of this key has such a name.
+    """
+    sql = """
+        SELECT turns.id FROM turns JOIN conversations ON conversations.id = conversation_id
+        WHERE message_id = :message_id AND key_id = :key_id AND chat_id = :chat_id ORDER BY turns.rowid DESC LIMIT 1
+    """
+    row = reader.execute(sql, {"chat_id": chat_id, "message_id": message_id, "key_id": key_id}).fetchone()
+    if row is None:
+        raise NotFoundError("a message of this key", message_id)
+    return TurnId(row["id"])
 
 
 def _find_conversation(tx: Transaction, person_id: PersonId, caller: Caller, context: Context) -> ConversationId | None:

@@ -1,4 +1,8 @@
-"""`/v1/chat/completions` and `/v1/models`, as OpenAI's clients ask for them."""
+"""`/v1/chat/completions` and `/v1/models`, as OpenAI's clients ask for them.
+
+A chat product asks its model for titles and tags, too. Where it marks such a request with `X-Errata-Task`, it is refused: nobody said it,
+so it belongs in no conversation.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -16,6 +20,7 @@ from assistant.api.errors import ApiError
 from feedback_db.training_records import Release
 
 _VERSION_HEADER = "x-errata-version"
+_TASK_HEADER = "x-errata-task"  # what a program wants of its own accord; empty where a person asks
 
 
 def list_chat_routes(completions: Completions, *, clock: Callable[[], datetime]) -> APIRouter:
@@ -25,6 +30,7 @@ def list_chat_routes(completions: Completions, *, clock: Callable[[], datetime])
     @router.post("/chat/completions", response_model=None)
     async def create_chat_completion(request: Request, body: CompletionRequest) -> Response:
         """Reply to the last message; the model's name in the answer says which version wrote it."""
+        _refuse_task(request.headers.get(_TASK_HEADER, ""))
         asked = read_request(body)
         completion = await to_thread.run_sync(lambda: completions.begin(request.state.key, asked, now=clock()))
         headers = {_VERSION_HEADER: str(completion.answer.reply.version), "cache-control": "no-store"}
@@ -46,6 +52,12 @@ def list_chat_routes(completions: Completions, *, clock: Callable[[], datetime])
         return found
 
     return router
+
+
+def _refuse_task(task: str) -> None:
+    if task.strip():
+        message = f"Expected what a person asks. Found the task '{task.strip():.60}' of a program. Turn it off, or give it another model."
+        raise ApiError(400, message, code="unsupported_value", param="X-Errata-Task")
 
 
 def _describe(name: str, release: Release) -> dict[str, Any]:

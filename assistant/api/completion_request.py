@@ -1,7 +1,7 @@
 """What a program asks for in OpenAI's words, read into what it means here. Pure.
 
 A parameter that would change the reply and cannot is refused unless it says what is done anyway; one that changes nothing here is
-ignored; an unknown one is refused, for nobody knows which it is.
+ignored; an unknown one is refused, for nobody knows which it is. Tools that may be called are never called; one that must be is refused.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,6 @@ _MAX_ID_CHARS = 200
 NEUTRAL: dict[str, tuple[object, ...]] = {
     "n": (1,),
     "best_of": (1,),
-    "tools": ([],),
-    "functions": ([],),
     "tool_choice": ("none", "auto"),
     "function_call": ("none", "auto"),
     "logprobs": (False,),
@@ -38,12 +36,14 @@ NEUTRAL: dict[str, tuple[object, ...]] = {
 }
 IGNORED = frozenset(
     {
+        "functions",
         "parallel_tool_calls",
         "prompt_cache_key",
         "prompt_cache_retention",
         "reasoning_effort",
         "service_tier",
         "store",
+        "tools",
         "verbosity",
     }
 )
@@ -98,6 +98,7 @@ class CompletionRequest(BaseModel):
     user: str | None = None
     safety_identifier: str | None = None
     metadata: dict[str, Any] | None = None
+    errata: dict[str, Any] | None = None  # the same as `metadata`, where a host keeps that for itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,13 +123,14 @@ def read_request(request: CompletionRequest) -> Asked:
     """
     _check_parameters(request.model_extra or {})
     system, history, message = _read_messages(request.messages)
-    told = _read_metadata(request.metadata or {})
+    told = _read_metadata({**(request.metadata or {}), **(request.errata or {})})
     return Asked(
         version=read_model(request.model),
         message=message,
         user=_read_id(request.user or request.safety_identifier or told.get("user"), "user") or "",
         context=Context(
             chat_id=_read_id(told.get("chat_id"), "metadata.chat_id"),
+            message_id=_read_id(told.get("message_id"), "metadata.message_id"),
             history=tuple(history),
             system=system,
             consent=_read_consent(told.get("consent")),
@@ -225,7 +227,8 @@ def _read_sampling(request: CompletionRequest) -> dict[str, float | int]:
 
 def _read_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     """Return what is understood of the metadata; a program may send more, for itself."""
-    return {name: metadata[name] for name in ("chat_id", "consent", "consent_wording", "user") if metadata.get(name) is not None}
+    known = ("chat_id", "message_id", "consent", "consent_wording", "user")
+    return {name: metadata[name] for name in known if metadata.get(name) is not None}
 
 
 def _read_id(value: object, param: str) -> str | None:

@@ -17,7 +17,7 @@ from feedback_db import api_feedback, conversations, corrections, told_turns
 from feedback_db.api_keys import ApiKey
 from feedback_db.database import Database, Transaction
 from feedback_db.people import find_or_add_external
-from feedback_db.records import CorrectionId, PersonId, Rating, Turn
+from feedback_db.records import CorrectionId, PersonId, Rating, Turn, TurnId
 from feedback_db.told_turns import Caller
 
 _RATINGS: dict[object, bool] = {  # 1 and 0 are True and False
@@ -36,6 +36,8 @@ _MAX_CLIENT_KEY_CHARS = 200
 class FeedbackRequest(BaseModel):
     """What is said: `metric_name` is `rating`, `comment` or `demonstration`, and `value` what it is; a rating of null takes it back.
 
+    The reply is named by `inference_id`, the completion's, or by the `chat_id` and `message_id` that were told when it was asked for.
+
     `tags` may hold `user`, who says it (by default whom the reply was for), `reason`, and `consent` to training.
     """
 
@@ -44,7 +46,9 @@ class FeedbackRequest(BaseModel):
         json_schema_extra={"examples": [{"inference_id": "chatcmpl-…", "metric_name": "demonstration", "value": "It lasts 5 years."}]},
     )
 
-    inference_id: Annotated[str, Field(min_length=1, max_length=100)]
+    inference_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    chat_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    message_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     metric_name: str
     value: Any = None
     tags: dict[str, str | bool | None] = Field(default_factory=dict)
@@ -61,7 +65,7 @@ class ApiFeedback:
         """Record a feedback and return its id; the same under the same key of the program is recorded once.
 
         Raises:
-            ApiError: the metric or its value is none.
+            ApiError: the metric or its value is none, or no reply is named.
             NotFoundError: the reply is not one of this key's.
             AlreadyCorrectedError: an earlier correction by the same person waits still.
             ClientKeyReusedError: another feedback came under this key of the program.
@@ -76,7 +80,7 @@ class ApiFeedback:
                 before = client_key and api_feedback.find_noted(tx, key.id, client_key, content_hash=content_hash)
                 if before:
                     return before
-                turn, owner = told_turns.find_told_turn(tx, find_turn_id(said.inference_id), key_id=key.id)
+                turn, owner = told_turns.find_told_turn(tx, _find_turn_id(tx, key, said), key_id=key.id)
                 self._note(tx, said, turn, self._find_author(tx, key, said, owner, now), now)
                 api_feedback.note_feedback(
                     tx, feedback_id, key_id=key.id, turn_id=turn.id, client_key=client_key, content_hash=content_hash, now=now
@@ -125,6 +129,14 @@ class ApiFeedback:
             raise _refuse("tags.consent", "true or false", consent)
         given = str(consent).lower() == "true"
         conversations.record_consent(tx, turn.conversation_id, given=given, wording="told by the program", now=now)
+
+
+def _find_turn_id(tx: Transaction, key: ApiKey, said: FeedbackRequest) -> TurnId:
+    if said.inference_id is not None:
+        return find_turn_id(said.inference_id)
+    if said.chat_id is None or said.message_id is None:
+        raise _refuse("inference_id", "the completion's id, or chat_id and message_id,", None)
+    return told_turns.find_named_turn(tx, said.chat_id, said.message_id, key_id=key.id)
 
 
 class _OnlyTriedError(Exception):

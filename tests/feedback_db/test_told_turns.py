@@ -37,13 +37,14 @@ class Program:
         said: Sequence[tuple[str, str]],
         *,
         chat_id: str | None = None,
+        message_id: str | None = None,
         system: str | None = None,
         consent: bool | None = None,
         state: TurnState = TurnState.COMPLETE,
     ) -> Turn:
         """Ask the last of what is said, whose reply is what is replied."""
         *history, (question, reply) = said
-        context = Context(chat_id=chat_id, history=tuple(history), system=system, consent=consent, wording="1")
+        context = Context(chat_id=chat_id, message_id=message_id, history=tuple(history), system=system, consent=consent, wording="1")
         logged = replace(make_logged_reply(question, reply), state=state, error="broken" if state is TurnState.FAILED else None)
         self.asked += 1
         turn_id = TurnId(f"{self.caller.person_name} {self.asked}")
@@ -141,6 +142,20 @@ def test_only_what_was_asked_of_the_assistant_itself_and_first_opens_a_conversat
     shop.ask([("odd", "Odd.")], chat_id="2", consent=True, system="You are a pirate.")
     shop.ask([WHERE], chat_id="3", consent=True)
     assert [one.text for one in conversations.list_opening_questions(db.read(), limit=9)] == ["where?"]
+
+
+def test_a_reply_that_was_asked_for_again_under_its_name_is_the_newest(db: Database) -> None:
+    shop, bank = Program(db), Program(db, "bank")
+    shop.ask([HI], chat_id="c", message_id="m", state=TurnState.FAILED)
+    again = shop.ask([HI], chat_id="c", message_id="m")
+    elsewhere, others = shop.ask([HI], chat_id="d", message_id="m"), bank.ask([HI], chat_id="c", message_id="m")
+    found = {
+        (chat_id, key): told_turns.find_named_turn(db.read(), chat_id, "m", key_id=ApiKeyId(key))
+        for chat_id, key in (("c", "shop"), ("d", "shop"), ("c", "bank"))
+    }
+    assert found == {("c", "shop"): again.id, ("d", "shop"): elsewhere.id, ("c", "bank"): others.id}
+    with pytest.raises(NotFoundError):
+        told_turns.find_named_turn(db.read(), "d", "m", key_id=ApiKeyId("bank"))
 
 
 def test_consent_is_recorded_where_it_is_news(db: Database) -> None:

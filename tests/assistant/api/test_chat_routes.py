@@ -14,6 +14,7 @@ from tests.assistant.api.conftest import Served
 
 pytestmark = pytest.mark.slow
 HI: list[Any] = [{"role": "user", "content": "hi there"}]
+TOOLS: list[Any] = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
 
 
 def find_turn(served: Served, completion_id: str) -> conversations.Turn:
@@ -112,7 +113,8 @@ def test_an_unknown_model_is_not_found(client: OpenAI, model: str) -> None:
     [
         ({"n": 2}, "n"),
         ({"logprobs": True}, "logprobs"),
-        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}, "tools"),
+        ({"tools": TOOLS, "tool_choice": "required"}, "tool_choice"),
+        ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"temperature": 3}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
@@ -144,7 +146,8 @@ def test_what_is_so_anyway_or_changes_nothing_is_let_pass(client: OpenAI) -> Non
         frequency_penalty=0,
         presence_penalty=0.0,
         response_format={"type": "text"},
-        tool_choice="none",
+        tools=TOOLS,
+        tool_choice="auto",
         store=False,
         service_tier="auto",
         max_tokens=1,
@@ -155,6 +158,29 @@ def test_texts_of_several_parts_and_messages_are_joined(served: Served, client: 
     parts: Any = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
     said = client.chat.completions.create(model="support", messages=[{"role": "user", "content": parts}, *HI], max_tokens=1)
     assert find_turn(served, said.id).user_message == "one\ntwo\n\nhi there"
+
+
+def test_what_a_host_keeps_for_itself_is_told_beside_it(served: Served, client: OpenAI) -> None:
+    told = {"chat_id": "c9", "message_id": "m1", "consent": True}
+    said = client.chat.completions.create(
+        model="support", messages=HI, metadata={"chat_id": "mine"}, max_tokens=1, extra_body={"errata": told}
+    )
+    reader, turn = served.site.errata.db.read(), find_turn(served, said.id)
+    row = reader.execute("SELECT chat_id FROM conversations WHERE id = ?", [turn.conversation_id]).fetchone()
+    assert row["chat_id"] == "c9"
+    assert conversations.has_consent(reader, turn.conversation_id)
+
+
+def test_what_a_program_wants_of_its_own_accord_is_refused_and_not_logged(served: Served, client: OpenAI) -> None:
+    def count_turns() -> int:
+        return int(served.site.errata.db.read().execute("SELECT count(*) FROM turns").fetchone()[0])
+
+    before = count_turns()
+    with pytest.raises(BadRequestError, match="title_generation"):
+        client.chat.completions.create(model="support", messages=HI, extra_headers={"x-errata-task": "title_generation"})
+    assert count_turns() == before
+    client.chat.completions.create(model="support", messages=HI, max_tokens=1, extra_headers={"x-errata-task": ""})
+    assert count_turns() == before + 1
 
 
 def test_a_prompt_that_fills_the_context_is_refused(client: OpenAI) -> None:

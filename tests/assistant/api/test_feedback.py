@@ -21,11 +21,12 @@ class Program:
 
     def __init__(self, served: Served) -> None:
         token = served.make_key(Scope.CHAT, Scope.FEEDBACK)
-        self.db = served.site.errata.db
+        self.db, self.chat = served.site.errata.db, uuid.uuid4().hex
         self.http = httpx.Client(base_url=served.address, headers={"authorization": f"Bearer {token}"})
         with OpenAI(base_url=f"{served.address}/v1", api_key=token, max_retries=0) as client:
             asked: Any = [{"role": "user", "content": f"hi {uuid.uuid4().hex}"}]
-            said = client.chat.completions.create(model="support", messages=asked, user="u1", max_tokens=4)
+            told = {"chat_id": self.chat, "message_id": "m1"}
+            said = client.chat.completions.create(model="support", messages=asked, user="u1", max_tokens=4, extra_body={"errata": told})
         self.completion, self.reply = said.id, said.choices[0].message.content or ""
         self.turn = conversations.list_context(self.db.read(), TurnId(said.id.removeprefix("chatcmpl-")))[-1]
         assert self.turn.key_id is not None
@@ -98,6 +99,19 @@ def test_a_demonstration_waits_in_the_review_queue(program: Program, value: obje
     assert conversations.has_consent(program.db.read(), program.turn.conversation_id)
 
 
+def test_a_reply_is_named_as_the_program_named_it(program: Program) -> None:
+    named = {"inference_id": None, "chat_id": program.chat, "message_id": "m1"}
+    assert program.say("rating", True, **named).status_code == 200
+    assert [one.turn_id for one in program.list_ratings()] == [program.turn.id]
+
+
+def test_another_programs_name_of_a_reply_is_not_found(start_program: Callable[[], Program], program: Program) -> None:
+    named = {"inference_id": None, "chat_id": program.chat, "message_id": "m1"}
+    assert start_program().say("rating", True, **named).status_code == 404
+    assert program.say("rating", True, **{**named, "message_id": "m2"}).status_code == 404
+    assert program.say("rating", True, **{**named, "chat_id": "c2"}).status_code == 404
+
+
 def test_a_demonstration_is_his_whom_the_program_names(program: Program) -> None:
     program.say("demonstration", "The right one.", tags={"user": "agent 7"})
     (correction,) = program.list_corrections()
@@ -155,6 +169,9 @@ def test_another_programs_reply_is_not_found(start_program: Callable[[], Program
         ("rating", True, {"tags": {"consent": "maybe"}}),
         ("rating", True, {"episode_id": "e"}),
         ("rating", True, {"inference_id": 7}),
+        ("rating", True, {"inference_id": None}),
+        ("rating", True, {"inference_id": None, "chat_id": "c"}),
+        ("rating", True, {"inference_id": None, "message_id": "m1"}),
     ],
 )
 def test_what_cannot_be_kept_is_refused_with_a_sentence(program: Program, metric: str, value: object, more: dict[str, Any]) -> None:
