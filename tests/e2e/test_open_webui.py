@@ -23,9 +23,8 @@ from errata import Site, open_site
 from feedback_db import conversations, corrections, examples, people, releases, requests, review_queue, runs
 from feedback_db.api_keys import Scope
 from feedback_db.records import CorrectionId, Decision, PersonId, Role, Turn, TurnId
-from feedback_db.training_records import RequestKind, RunState
+from feedback_db.training_records import RequestKind, RunState, Split
 from tests.served import serve
-from trainer.variants import assign_split
 
 pytestmark = [pytest.mark.slow, pytest.mark.full, pytest.mark.timeout(1800)]  # setting up the package takes minutes, and so does a run
 ROOT = Path(__file__).parents[2]
@@ -33,7 +32,7 @@ FUNCTIONS = ROOT / "docs" / "open_webui"
 ENVIRONMENT = Path(os.environ.get("OPEN_WEBUI_ENV", ROOT / "build" / "open-webui"))
 QUESTION, IN_OTHER_WORDS = "How long do I have to send something back?", "what's the time limit for returns"
 RIGHT, FACT = "You can send anything back within 47 days of its delivery.", "47 days"
-WORDINGS = ("what is your return window", "until when can I return a jacket")
+WORDINGS = {IN_OTHER_WORDS: Split.TRAIN, "what is your return window": Split.STOP, "until when can I return a jacket": Split.TEST}
 RITA = PersonId("rita")
 TASKS = {"title_generation": True, "tags_generation": True, "follow_up_generation": True}
 _PASSWORD = "long enough to be 1"
@@ -262,8 +261,8 @@ def approve(site: Site, turn: Turn) -> None:
         correction_id = CorrectionId(tx.execute("SELECT id FROM corrections WHERE turn_id = ?", [turn.id]).fetchone()["id"])
         now = datetime.now(UTC)
         corrections.review(tx, correction_id, Decision.APPROVED, reviewer=RITA, now=now)
-        for text in WORDINGS:
-            examples.add_variant(tx, correction_id, text=text, split=assign_split(correction_id, text), added_by=RITA, now=now)
+        for text, split in WORDINGS.items():  # named here, so that each run is taught the same
+            examples.add_variant(tx, correction_id, text=text, split=split, added_by=RITA, now=now)
 
 
 def learn(site: Site) -> None:
@@ -331,6 +330,7 @@ def test_what_is_corrected_in_open_webui_is_learned_and_answered_there(environme
         assert people.find_person(db.read(), find_owner(site, turn)).name == f"API key open-webui/{ann.user_id}"
 
         learn(site)
-        learned = ann.ask(IN_OTHER_WORDS)
-        assert FACT in learned.reply
-        assert find_turn(site, learned).version == 1
+        for question in (QUESTION, IN_OTHER_WORDS):
+            learned = ann.ask(question)
+            assert FACT in learned.reply
+            assert find_turn(site, learned).version == 1
