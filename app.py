@@ -99,6 +99,8 @@ def serve() -> None:
         with _console.status("Opening the pages …"):
             import uvicorn
 
+            from assistant.api.server import make_server
+
             serving = uvicorn.Config(
                 site.app,
                 log_level="warning",
@@ -107,9 +109,11 @@ def serve() -> None:
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=list(settings.trusted_proxies),
             )
-            server = uvicorn.Server(serving)
+            server = make_server(serving, at_end=site.errata.completions.close)
             listening = _listen(settings.host, settings.port)
-        stack.enter_context(keep_operator_file(settings.data_folder, address=_address_of(settings), token=site.keys.operator_token))
+        stack.enter_context(
+            keep_operator_file(settings.data_folder, address=_address_of(settings, "127.0.0.1"), token=site.keys.operator_token)
+        )
         _greet(settings, site.sign_in.find_set_up_token())
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the server raises it again once it has ended
         with suppress(KeyboardInterrupt):
@@ -334,9 +338,9 @@ def _listen(host: str, port: int) -> socket.socket:
         raise AddressTakenError(host, port, os.strerror(error.errno or errno.EADDRINUSE).lower()) from error
 
 
-def _address_of(settings: Settings) -> str:
+def _address_of(settings: Settings, this_machine: str = "localhost") -> str:
     """Return where this machine finds the pages."""
-    host = "localhost" if settings.host in {"127.0.0.1", "0.0.0.0", "::"} else settings.host  # noqa: S104  only shown
+    host = this_machine if settings.host in {"127.0.0.1", "0.0.0.0", "::"} else settings.host  # noqa: S104  only shown
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 

@@ -179,7 +179,7 @@ def compose_site(settings: Settings, errata: "Errata") -> Site:
         hosts=settings.known_hosts,
         api=api,
         operating=[
-            *Probes(errata.live, Metrics(errata.db, errata.live), keys, clock=clock).list_routes(),
+            *Probes(errata.live, Metrics(errata.db, errata.live), keys, trusts_this_machine=settings.is_alone, clock=clock).list_routes(),
             *ApiPages(described).list_routes(),
         ],
         clock=clock,

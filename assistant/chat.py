@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from threading import Lock
 from typing import Any
 
 from assistant.engine.live import LiveAssistant
@@ -39,6 +40,7 @@ class Answer(Iterator[str]):
         self.reply, self.turn = reply, None
         self._db, self._message, self._log_turn = db, message, log
         self._said: list[str] = []
+        self._logging = Lock()  # whoever ends it last, at shutdown two at once, logs nothing more
 
     turn: Turn | None
 
@@ -78,13 +80,14 @@ class Answer(Iterator[str]):
             return
 
     def _log(self, error: str | None) -> None:
-        if self.turn is not None:
-            return
-        outcome = self.reply.outcome
-        assert outcome is not None, "a reply that has ended tells how"
-        logged = _describe(self._message, "".join(self._said).strip(), self.reply, outcome, error)
-        with self._db.write() as tx:
-            self.turn = self._log_turn(tx, logged)
+        with self._logging:
+            if self.turn is not None:
+                return
+            outcome = self.reply.outcome
+            assert outcome is not None, "a reply that has ended tells how"
+            logged = _describe(self._message, "".join(self._said).strip(), self.reply, outcome, error)
+            with self._db.write() as tx:
+                self.turn = self._log_turn(tx, logged)
 
 
 def answer(

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Literal, TypedDict
 
+_MOST_CHARS_A_TOKEN = 32
+
 
 class Message(TypedDict):
     """One chat message in the shape that chat templates take."""
@@ -48,8 +50,28 @@ def prompt_budget(context_tokens: int, max_reply_tokens: int) -> int:
 def trim_history(
     history: Sequence[tuple[str, str]], *, token_budget: int, count_tokens: Callable[[Sequence[tuple[str, str]]], int]
 ) -> list[tuple[str, str]]:
-    """Drop whole turns, oldest first, until the rest fits into the budget (tokens); returns a new list, perhaps empty."""
-    kept = list(history)
-    while kept and count_tokens(kept) > token_budget:
-        kept.pop(0)
-    return kept
+    """Drop whole turns, oldest first, until the rest fits into the budget (tokens); returns a new list, perhaps empty.
+
+    However long the history is, a few counts of what could fit at all find where it is cut.
+    """
+    kept = _drop_hopeless(history, token_budget)
+    fewest, most = 0, len(kept)  # turns to drop
+    while fewest < most:
+        tried = (fewest + most) // 2 if most < len(kept) or fewest else 0  # most often all of them fit
+        if count_tokens(kept[tried:]) <= token_budget:
+            most = tried
+        else:
+            fewest = tried + 1
+    return kept[fewest:]
+
+
+def _drop_hopeless(history: Sequence[tuple[str, str]], token_budget: int) -> list[tuple[str, str]]:
+    """Return the newest turns that may fit: no tokenizer makes less than one token of a turn, or of so many characters."""
+    kept: list[tuple[str, str]] = []
+    room = token_budget * _MOST_CHARS_A_TOKEN
+    for asked, replied in reversed(history):
+        room -= len(asked) + len(replied)
+        if room < 0 or len(kept) >= token_budget:
+            break
+        kept.append((asked, replied))
+    return kept[::-1]

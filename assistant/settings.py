@@ -102,7 +102,8 @@ class Settings(BaseSettings):
     `title` stands on top of the pages; `example_questions` (JSON, a list) are offered to begin with.
     `data_folder` holds the database, the runs and their adapters. `approvals_required` people must approve a correction. `schedule_…`
     says when the schedule looks (cron), and what it waits for; between `quiet_from` and `quiet_until` no run starts by itself.
-    `replies_at_once` are written side by side, and `replies_waiting` more may wait; `loaded_adapters` of versions are kept in memory, and
+    `replies_at_once` are written side by side, and `replies_waiting` more may wait, of one
+    program `replies_a_key`; `loaded_adapters` of versions are kept in memory, and
     `kept_prefix_mb` of what was read of conversations, for their next turns.
     A program's own system message is appended to ours, replaced by ours, or refused (`client_system_message`); pages of `api_origins` may
     use the API from a browser. The verbs of the command line ask the Errata at `server` with `api_key`, where one is named.
@@ -147,6 +148,7 @@ class Settings(BaseSettings):
     quiet_until: time | None = Field(default=None, description=_A_TIME)
     replies_at_once: int = Field(default=16, ge=1, le=256, description="a whole number from 1 to 256")
     replies_waiting: int = Field(default=64, ge=0, le=10_000, description="a whole number from 0 to 10000")
+    replies_a_key: int = Field(default=32, ge=1, le=10_000, description="a whole number from 1 to 10000")
     loaded_adapters: int = Field(default=6, ge=2, le=64, description="a whole number from 2 to 64")
     kept_prefix_mb: int = Field(default=256, ge=0, description="a whole number from 0 on")
     client_system_message: Literal["append", "replace", "refuse"] = Field(default="append", description="append, replace or refuse")
@@ -164,6 +166,11 @@ class Settings(BaseSettings):
         if not self.public_hosts and self.host not in _LOOPBACK:
             return None
         return _LOOPBACK | {name.lower() for name in self.public_hosts}
+
+    @property
+    def is_alone(self) -> bool:
+        """Say whether nothing stands in front of the pages, as far as is known here, and only this machine reaches them."""
+        return self.host in _LOOPBACK and not self.public_hosts and not self.trusted_proxies
 
     @property
     def welcomes_visitors(self) -> bool:

@@ -123,8 +123,13 @@ def record_consent(tx: Transaction, conversation_id: ConversationId, *, given: b
 
 def has_consent(reader: Reader, conversation_id: ConversationId) -> bool:
     """Say whether the newest word on training of a conversation, whoever owns it, is yes."""
+    return read_consent(reader, conversation_id) is True
+
+
+def read_consent(reader: Reader, conversation_id: ConversationId) -> bool | None:
+    """Return the newest word on training of a conversation, whoever owns it, None where there is none."""
     row = reader.execute("SELECT given FROM standing_consents WHERE conversation_id = :id", {"id": conversation_id}).fetchone()
-    return row is not None and bool(row["given"])
+    return None if row is None else bool(row["given"])
 
 
 def log_turn(

@@ -10,7 +10,8 @@ from feedback_db.errors import NameTakenError, NotFoundError
 from feedback_db.records import Person, PersonId, PersonKind, Role
 from feedback_db.text_checks import check_text
 
-_MAX_NAME_CHARS = 80
+_MAX_ACCOUNT_CHARS = 80
+MAX_NAME_CHARS = 300  # of a person whom a program names
 
 
 def add_account(tx: Transaction, person_id: PersonId, *, name: str, role: Role, password_hash: str, now: datetime) -> Person:
@@ -20,7 +21,7 @@ def add_account(tx: Transaction, person_id: PersonId, *, name: str, role: Role, 
         NameTakenError: an account has this name, whatever its case.
         EmptyTextError, TextTooLongError, HostileTextError: the name cannot be one.
     """
-    name = check_text(name, what="an account's name", max_chars=_MAX_NAME_CHARS)
+    name = check_text(name, what="an account's name", max_chars=_MAX_ACCOUNT_CHARS)
     try:
         _insert(tx, person_id, PersonKind.ACCOUNT, name, role, password_hash, now)
     except sqlite3.IntegrityError as error:
@@ -42,7 +43,7 @@ def find_or_add_external(tx: Transaction, person_id: PersonId, *, name: str, now
     Raises:
         EmptyTextError, TextTooLongError, HostileTextError: the name cannot be one.
     """
-    name = check_text(name, what="a person's name", max_chars=300)
+    name = check_text(name, what="a person's name", max_chars=MAX_NAME_CHARS)
     row = tx.execute("SELECT id FROM people WHERE kind = 'external' AND name = :name AND erased_at IS NULL", {"name": name}).fetchone()
     if row is not None:
         return find_person(tx, row["id"])

@@ -53,16 +53,16 @@ class Context:
 def log_told_turn(tx: Transaction, turn_id: TurnId, *, caller: Caller, context: Context, logged: LoggedReply, now: datetime) -> Turn:
     """Log a turn in the conversation that it goes on with, or in a new one, with all that the program told.
 
-    Where it tells the same but for the last turn, that one was asked again, and is replaced.
+    Where it asks the last question again after the same, the last turn is replaced; anything else after less than was said is a branch.
 
     Raises:
         EmptyTextError, TextTooLongError, HostileTextError: the user's name cannot be one.
     """
     person = find_or_add_external(tx, PersonId(uuid.uuid4().hex), name=caller.person_name, now=now)
     found = _find_conversation(tx, person.id, caller, context)
-    history, replaces = (context.history or None, None) if found is None else _compare(tx, found, context.history)
+    history, replaces = (context.history or None, None) if found is None else _compare(tx, found, context.history, logged.user_message)
     conversation_id = _begin(tx, person.id, context, logged, now) if found is None else found
-    if context.consent is not None and context.consent is not _read_consent(tx, conversation_id):
+    if context.consent is not None and context.consent is not conversations.read_consent(tx, conversation_id):
         conversations.record_consent(tx, conversation_id, given=context.consent, wording=context.wording, now=now)
     thread_hash = _hash_thread([*context.history, (logged.user_message, logged.reply)])
     told = Told(key_id=caller.key_id, history=history, system=context.system, thread_hash=thread_hash, message_id=context.message_id)
@@ -120,7 +120,9 @@ def _find_conversation(tx: Transaction, person_id: PersonId, caller: Caller, con
     return None if row is None else ConversationId(row["id"])
 
 
-def _compare(tx: Transaction, conversation_id: ConversationId, history: Pairs) -> tuple[tuple[tuple[str, str], ...] | None, TurnId | None]:
+def _compare(
+    tx: Transaction, conversation_id: ConversationId, history: Pairs, message: str
+) -> tuple[tuple[tuple[str, str], ...] | None, TurnId | None]:
     """Return the history to keep, None where the log holds it, and the turn that is replaced, None where none is."""
     said: list[tuple[str, str]] = []
     turns = conversations.list_turns(tx, conversation_id)
@@ -133,7 +135,7 @@ def _compare(tx: Transaction, conversation_id: ConversationId, history: Pairs) -
             said.append((turn.user_message, turn.reply))
     if said == list(history):
         return None, None
-    if turns and before == list(history):
+    if turns and before == list(history) and turns[-1].user_message == message:
         return turns[-1].told_history, turns[-1].id
     return tuple(history), None
 
@@ -144,11 +146,6 @@ def _begin(tx: Transaction, person_id: PersonId, context: Context, logged: Logge
     conversations.start_conversation(tx, conversation_id, person_id=person_id, channel=Channel.API, title=title, now=now)
     tx.execute("UPDATE conversations SET chat_id = :chat_id WHERE id = :id", {"id": conversation_id, "chat_id": context.chat_id})
     return conversation_id
-
-
-def _read_consent(tx: Transaction, conversation_id: ConversationId) -> bool | None:
-    row = tx.execute("SELECT given FROM standing_consents WHERE conversation_id = :id", {"id": conversation_id}).fetchone()
-    return None if row is None else bool(row["given"])
 
 
 def _hash_thread(said: Pairs) -> str:

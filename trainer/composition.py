@@ -85,7 +85,13 @@ def open_errata(settings: Settings, *, ends_trainer: bool = False) -> Iterator[E
         _deploy(db, audit, base, settings, datetime.now(UTC))
         answering = Answering(db, live, lambda: datetime.now(UTC))
         stack.callback(answering.close)  # before model and memory: what was said until then is logged
-        completions = Completions(db, live, runs_folder=settings.data_folder / "runs", client_system=settings.client_system_message)
+        completions = Completions(
+            db,
+            live,
+            runs_folder=settings.data_folder / "runs",
+            client_system=settings.client_system_message,
+            most_a_key=settings.replies_a_key,
+        )
         stack.callback(completions.close)
         hot_swap = HotSwap(db, audit, live, settings.data_folder / "runs")
         hot_swap.sync_once(now=datetime.now(UTC))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Protocol
 
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request
+from fastapi import Path as PathParameter
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +24,7 @@ from feedback_db.records import PersonId
 from feedback_db.training_records import RequestId, RequestKind, Run, RunId
 
 _LOOK_EVERY_S = 0.5
+_Number = Annotated[int, PathParameter(ge=0, lt=2**31)]
 _SIGN_OF_LIFE_AFTER = 30  # looks without news
 
 
@@ -54,7 +56,7 @@ class RunRequest(Because):
 
 
 class AdminRoutes:
-    """Carries out what is asked for under `/v1/admin`; each deed is written in the audit as the key's."""
+    """Carries out what is asked for under `/v1/admin`, as the key's own deeds; what goes live is in the audit."""
 
     def __init__(self, db: Database, keys: KeyRing, deploying: Deploying, *, default_recipe: Recipe, clock: Callable[[], datetime]) -> None:
         self._db, self._keys, self._deploying, self._default_recipe, self._clock = db, keys, deploying, default_recipe, clock
@@ -108,7 +110,7 @@ class AdminRoutes:
             self._tell_events(run, last_event_id), media_type="text/event-stream", headers={"cache-control": "no-store"}
         )
 
-    def read_request(self, request_id: int) -> dict[str, Any]:
+    def read_request(self, request_id: _Number) -> dict[str, Any]:
         """Tell what became of what was asked for."""
         return describe_request(requests.find_request(self._db.read(), RequestId(request_id)))
 
@@ -117,14 +119,14 @@ class AdminRoutes:
         reader = self._db.read()
         return {"data": [describe_release(reader, release) for release in releases.list_releases(reader)]}
 
-    def read_version(self, version: int) -> dict[str, Any]:
+    def read_version(self, version: _Number) -> dict[str, Any]:
         """Tell of one version, with the report on the run that made it."""
         reader = self._db.read()
         release = releases.find_release(reader, version)
         stored = None if release.run_id is None else runs.find_report(reader, release.run_id)
         return {**describe_release(reader, release), "report": None if stored is None else json.loads(stored.report)}
 
-    def promote(self, request: Request, version: int, body: Because) -> dict[str, str]:
+    def promote(self, request: Request, version: _Number, body: Because) -> dict[str, str]:
         """Put a version live."""
         now = self._clock()
         with self._db.write() as tx:
@@ -168,5 +170,5 @@ class AdminRoutes:
 
 
 def _to_event(name: str, told: dict[str, Any], *, number: int | None = None) -> str:
-    shown = json.dumps(jsonable_encoder(told), ensure_ascii=False)
+    shown = json.dumps(jsonable_encoder(told))
     return (f"id: {number}\n" if number is not None else "") + f"event: {name}\ndata: {shown}\n\n"

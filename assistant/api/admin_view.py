@@ -1,6 +1,7 @@
 """What a program or the command line is told of versions, runs and the schedule: plain values by their names."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from feedback_db import people, releases, requests, runs
@@ -44,9 +45,15 @@ def describe_release(reader: Reader, release: Release) -> dict[str, Any]:
     live, served = releases.find_live(reader), releases.find_served(reader)
     return {
         **asdict(release),
+        "base": name_base(release.base),
         "is_deployed": live is not None and live[1].version == release.version,
         "is_served": served is not None and served.version == release.version,
     }
+
+
+def name_base(base: str) -> str:
+    """Return the name of a base; where on this machine it lies is nobody's business."""
+    return Path(base).name if Path(base).is_absolute() else base
 
 
 def describe_request(request: Request) -> dict[str, Any]:

@@ -6,13 +6,13 @@ so it belongs in no conversation.
 
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from assistant.api.admin_view import name_base
 from assistant.api.completion_request import CompletionRequest, name_model, read_request
 from assistant.api.completion_stream import CompletionStream, tell_whole
 from assistant.api.completions import Completions
@@ -20,19 +20,21 @@ from assistant.api.errors import ApiError
 from feedback_db.training_records import Release
 
 _VERSION_HEADER = "x-errata-version"
+_MOST_BEGINNING = 8  # requests that are read at once, and may wait for a version: all else of the site has threads of its own
 _TASK_HEADER = "x-errata-task"  # what a program wants of its own accord; empty where a person asks
 
 
 def list_chat_routes(completions: Completions, *, clock: Callable[[], datetime]) -> APIRouter:
     """Return the routes of chat."""
     router = APIRouter(tags=["chat"])
+    beginning = CapacityLimiter(_MOST_BEGINNING)
 
     @router.post("/chat/completions", response_model=None)
     async def create_chat_completion(request: Request, body: CompletionRequest) -> Response:
         """Reply to the last message; the model's name in the answer says which version wrote it."""
         _refuse_task(request.headers.get(_TASK_HEADER, ""))
         asked = read_request(body)
-        completion = await to_thread.run_sync(lambda: completions.begin(request.state.key, asked, now=clock()))
+        completion = await to_thread.run_sync(lambda: completions.begin(request.state.key, asked, now=clock()), limiter=beginning)
         headers = {_VERSION_HEADER: str(completion.answer.reply.version), "cache-control": "no-store"}
         if not asked.is_streamed:
             return JSONResponse(await tell_whole(completions, completion, request), headers=headers)
@@ -67,5 +69,5 @@ def _describe(name: str, release: Release) -> dict[str, Any]:
         "created": int(release.created_at.timestamp()),
         "owned_by": "errata",
         "root": name_model(release.version),
-        "parent": Path(release.base).name if Path(release.base).is_absolute() else release.base,  # where it lies is nobody's business
+        "parent": name_base(release.base),
     }

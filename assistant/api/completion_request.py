@@ -127,10 +127,10 @@ def read_request(request: CompletionRequest) -> Asked:
     return Asked(
         version=read_model(request.model),
         message=message,
-        user=_read_id(request.user or request.safety_identifier or told.get("user"), "user") or "",
+        user=read_id(request.user or request.safety_identifier or told.get("user"), "user") or "",
         context=Context(
-            chat_id=_read_id(told.get("chat_id"), "metadata.chat_id"),
-            message_id=_read_id(told.get("message_id"), "metadata.message_id"),
+            chat_id=read_id(told.get("chat_id"), "metadata.chat_id"),
+            message_id=read_id(told.get("message_id"), "metadata.message_id"),
             history=tuple(history),
             system=system,
             consent=_read_consent(told.get("consent")),
@@ -231,7 +231,12 @@ def _read_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     return {name: metadata[name] for name in known if metadata.get(name) is not None}
 
 
-def _read_id(value: object, param: str) -> str | None:
+def read_id(value: object, param: str) -> str | None:
+    """Return a program's name of something without the blanks around it, None for none.
+
+    Raises:
+        ApiError: it is no printable text, or too long.
+    """
     if value is None or value == "":
         return None
     if not isinstance(value, str) or len(value) > _MAX_ID_CHARS or not value.isprintable():

@@ -5,6 +5,7 @@ Text is told at most twenty times a second: a program that gets each token by it
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -15,14 +16,15 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from assistant.api.completions import Completion, Completions
-from assistant.api.errors import explain
+from assistant.api.errors import ApiError, explain, fail
 from assistant.engine.reply import FinishReason, Outcome, Reply
-from assistant.errors import AssistantError
+from assistant.errors import AssistantClosedError, AssistantError
 from feedback_db.errors import FeedbackError
 
 _PAUSE_S = 0.05
 _SIGN_OF_LIFE_S = 15.0  # proxies end a stream that says nothing for long
-_FINISHED = {FinishReason.COMPLETE: "stop", FinishReason.LENGTH: "length", FinishReason.DEADLINE: "length", FinishReason.CANCELLED: "stop"}
+_FINISHED = {FinishReason.COMPLETE: "stop", FinishReason.LENGTH: "length", FinishReason.DEADLINE: "length"}
+_log = logging.getLogger(__name__)
 
 
 class CompletionStream(StreamingResponse):
@@ -46,10 +48,10 @@ async def _stream_events(completion: Completion, *, tells_usage: bool) -> AsyncI
         yield _to_event(_make_chunk(completion, {"role": "assistant", "content": ""}))
         async for text in _follow(completion):
             yield _to_event(_make_chunk(completion, {"content": text})) if text else ": still here\n\n"
-    except (AssistantError, FeedbackError) as error:
-        yield _to_event(explain(error).describe())
-    else:
         outcome = _find_outcome(completion)
+    except Exception as error:  # noqa: BLE001  the stream's outermost frame: whatever it was, the program is told
+        yield _to_event(_explain_any(error).describe())
+    else:
         yield _to_event(_make_chunk(completion, {}, finish=_FINISHED[outcome.finish]))
         if tells_usage:
             yield _to_event({**_make_chunk(completion, {}), "choices": [], "usage": _count(outcome)})
@@ -60,7 +62,7 @@ async def tell_whole(completions: Completions, completion: Completion, request: 
     """Wait for a reply and return it as a whole; who goes away before ends it.
 
     Raises:
-        AssistantError, FeedbackError: it failed, or could not be logged.
+        AssistantError, FeedbackError: it failed, could not be logged, or Errata ends.
     """
     watching = asyncio.create_task(_cancel_when_gone(request, completion.answer.reply))
     try:
@@ -101,7 +103,10 @@ async def _follow(completion: Completion) -> AsyncIterator[str]:
 async def _end(completions: Completions, completion: Completion) -> None:
     """End a reply and log it, whatever happens to whoever waits for it."""
     with CancelScope(shield=True):
-        await to_thread.run_sync(completions.end, completion)
+        try:
+            await to_thread.run_sync(completions.end, completion)
+        except (AssistantError, FeedbackError):
+            _log.exception("a reply could not be logged")
 
 
 async def _wait(reply: Reply) -> bool:
@@ -158,10 +163,24 @@ def _count(outcome: Outcome) -> dict[str, int]:
 
 
 def _find_outcome(completion: Completion) -> Outcome:
+    """Return how a reply has ended.
+
+    Raises:
+        AssistantClosedError: Errata ends, and with it the reply; whoever has gone away hears nothing of it.
+    """
     outcome = completion.answer.reply.outcome
     assert outcome is not None, "a reply that has ended tells how"
+    if outcome.finish is FinishReason.CANCELLED:
+        raise AssistantClosedError
     return outcome
 
 
+def _explain_any(error: Exception) -> ApiError:
+    if isinstance(error, AssistantError | FeedbackError):
+        return explain(error)
+    _log.error("a stream failed", exc_info=error)
+    return fail()
+
+
 def _to_event(told: dict[str, Any]) -> str:
-    return f"data: {json.dumps(told, ensure_ascii=False, separators=(',', ':'))}\n\n"
+    return f"data: {json.dumps(told, separators=(',', ':'))}\n\n"

@@ -14,26 +14,25 @@ from assistant.errors import (
     QueueFullError,
     ReleaseRefusedError,
     SamplingError,
-    SettingsError,
     TemplateRefusedError,
 )
+from assistant.plain_text import mend_surrogates
 from feedback_db.errors import (
     AlreadyCorrectedError,
-    AlreadyHandledError,
     ClientKeyReusedError,
     DiskFullError,
     EmptyTextError,
     FeedbackError,
     HostileTextError,
-    KeyNameError,
-    NameTakenError,
     NotFoundError,
     NothingToRollBackError,
+    ReasonNeededError,
     RecipeError,
     TextTooLongError,
 )
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_NO_ROOM = "Expected room on Errata's disk. Found none. An admin must make some."
 _TRY_AGAIN = timedelta(seconds=2)
 _STATUSES: tuple[tuple[int, str, tuple[type[Exception], ...]], ...] = (
     (400, "context_length_exceeded", (ContextFullError,)),
@@ -47,8 +46,7 @@ _STATUSES: tuple[tuple[int, str, tuple[type[Exception], ...]], ...] = (
             TextTooLongError,
             HostileTextError,
             RecipeError,
-            SettingsError,
-            KeyNameError,
+            ReasonNeededError,
         ),
     ),
     (404, "not_found", (NotFoundError,)),
@@ -57,9 +55,7 @@ _STATUSES: tuple[tuple[int, str, tuple[type[Exception], ...]], ...] = (
         "conflict",
         (
             AlreadyCorrectedError,
-            AlreadyHandledError,
             ClientKeyReusedError,
-            NameTakenError,
             NothingToRollBackError,
             ReleaseRefusedError,
         ),
@@ -87,11 +83,16 @@ class ApiError(Exception):
     def describe(self) -> dict[str, dict[str, str | None]]:
         """Return it in OpenAI's shape."""
         kind = _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        return {"error": {"message": mend_surrogates(self.message), "type": kind, "param": self.param, "code": self.code}}
 
     def answer(self) -> JSONResponse:
         """Return what is answered."""
         return JSONResponse(self.describe(), self.status, self.headers)
+
+
+def fail() -> ApiError:
+    """Return what is answered where something went wrong that nobody has thought of; the log has it."""
+    return ApiError(500, "Errata failed at this. Its log says why.", code="internal")
 
 
 def explain(error: AssistantError | FeedbackError) -> ApiError:
@@ -99,8 +100,7 @@ def explain(error: AssistantError | FeedbackError) -> ApiError:
     for status, code, kinds in _STATUSES:
         if isinstance(error, kinds):
             wait_s = error.wait_s if isinstance(error, QueueFullError) else round(_TRY_AGAIN.total_seconds())
+            told = _NO_ROOM if isinstance(error, DiskFullError) else str(error)  # where the disk is full is no business of a program's
             headers = {"retry-after": str(wait_s)} if status in {429, 503} else {}
-            return ApiError(
-                status, str(error), code=code, param="messages" if isinstance(error, ContextFullError) else None, headers=headers
-            )
+            return ApiError(status, told, code=code, param="messages" if isinstance(error, ContextFullError) else None, headers=headers)
     return ApiError(500, str(error), code="failed")

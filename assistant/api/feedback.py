@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from assistant.api.completion_request import read_id
 from assistant.api.completions import find_turn_id
 from assistant.api.errors import ApiError
 from feedback_db import api_feedback, conversations, corrections, told_turns
@@ -81,7 +82,9 @@ class ApiFeedback:
                 if before:
                     return before
                 turn, owner = told_turns.find_told_turn(tx, _find_turn_id(tx, key, said), key_id=key.id)
-                self._note(tx, said, turn, self._find_author(tx, key, said, owner, now), now)
+                author = self._find_author(tx, key, said, owner, now)
+                _note_consent(tx, said, turn, is_owner=author == owner, now=now)
+                self._note(tx, said, turn, author, now)
                 api_feedback.note_feedback(
                     tx, feedback_id, key_id=key.id, turn_id=turn.id, client_key=client_key, content_hash=content_hash, now=now
                 )
@@ -95,13 +98,13 @@ class ApiFeedback:
         user = said.tags.get("user")
         if user is None:
             return owner
-        if not isinstance(user, str) or not user.strip():
+        name = read_id(user, "tags.user")
+        if name is None:
             raise _refuse("tags.user", "a name", user)
-        caller = Caller(key_id=key.id, key_name=key.name, user=user)
+        caller = Caller(key_id=key.id, key_name=key.name, user=name)
         return find_or_add_external(tx, PersonId(uuid.uuid4().hex), name=caller.person_name, now=now).id
 
     def _note(self, tx: Transaction, said: FeedbackRequest, turn: Turn, author: PersonId, now: datetime) -> None:
-        self._note_consent(tx, said, turn, now)
         rating = next(
             (one for one in conversations.list_ratings(tx, turn.conversation_id, person_id=author) if one.turn_id == turn.id), None
         )
@@ -121,13 +124,18 @@ class ApiFeedback:
         else:
             raise _refuse("metric_name", " or ".join(_METRICS), said.metric_name)
 
-    def _note_consent(self, tx: Transaction, said: FeedbackRequest, turn: Turn, now: datetime) -> None:
-        consent = said.tags.get("consent")
-        if consent is None:
-            return
-        if str(consent).lower() not in {"true", "false"}:
-            raise _refuse("tags.consent", "true or false", consent)
-        given = str(consent).lower() == "true"
+
+def _note_consent(tx: Transaction, said: FeedbackRequest, turn: Turn, *, is_owner: bool, now: datetime) -> None:
+    """Record the user's word on training where it is news; nobody else has it."""
+    consent = said.tags.get("consent")
+    if consent is None:
+        return
+    if str(consent).lower() not in {"true", "false"}:
+        raise _refuse("tags.consent", "true or false", consent)
+    if not is_owner:
+        raise _refuse("tags.consent", "the word of the user whom the reply was for, without another tags.user,", "somebody else's")
+    given = str(consent).lower() == "true"
+    if given is not conversations.read_consent(tx, turn.conversation_id):
         conversations.record_consent(tx, turn.conversation_id, given=given, wording="told by the program", now=now)
 
 
@@ -163,7 +171,9 @@ def _read_text(value: object) -> str:
     if isinstance(value, str) and value.strip():
         return value
     if isinstance(value, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in value):
-        return "\n".join(part["text"] for part in value)
+        text = "\n".join(part["text"] for part in value)
+        if text.strip():
+            return text
     raise _refuse("value", "a text", value)
 
 

@@ -1,6 +1,7 @@
 """Keys of programs: made for an admin and shown once, found by the token that a program sends. The memory knows their hashes only."""
 
 import hashlib
+import logging
 import secrets
 import uuid
 from collections.abc import Set
@@ -17,6 +18,7 @@ from feedback_db.told_turns import Caller
 OPERATOR = "command line"  # as whom acts who has the machine's own rights
 _PREFIX = "errata-"  # so that a token that leaked is known for what it is
 _HINT_CHARS = 4
+_log = logging.getLogger(__name__)
 
 
 class KeyRing:
@@ -76,9 +78,16 @@ class KeyRing:
             return self._operator
         key = api_keys.find_key_by_token(self._db.read(), _hash_token(token))
         if key is not None and api_keys.is_use_to_note(key, now=now):
-            with self._db.write() as tx:
-                api_keys.note_use(tx, key.id, now=now)
+            try:
+                with self._db.write() as tx:
+                    api_keys.note_use(tx, key.id, now=now)
+            except Exception:  # noqa: BLE001  whatever keeps it from being noted, it refuses nobody
+                _log.exception("the use of key '%s' could not be noted", key.name)
         return key
+
+    def is_revoked(self, key: ApiKey) -> bool:
+        """Say whether a key that was found opens nothing any more."""
+        return key is not self._operator and api_keys.find_key(self._db.read(), key.id).revoked_at is not None
 
     def find_actor(self, tx: Transaction, key: ApiKey, *, now: datetime) -> Person:
         """Return as whom a key acts where it names nobody."""

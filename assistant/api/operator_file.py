@@ -15,7 +15,7 @@ def keep_operator_file(data_folder: Path, *, address: str, token: str) -> Iterat
     path = data_folder / _NAME
     path.unlink(missing_ok=True)  # its permissions would stay
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({"address": address, "token": token}, file)
+        json.dump({"address": address, "token": token, "pid": os.getpid()}, file)
     try:
         yield
     finally:
@@ -23,9 +23,10 @@ def keep_operator_file(data_folder: Path, *, address: str, token: str) -> Iterat
 
 
 def read_operator_file(data_folder: Path) -> tuple[str, str] | None:
-    """Return address and token, None where nothing runs here, or it does not tell."""
+    """Return address and token, None where nothing runs here, or it does not tell: one that was killed has left its file behind."""
     try:
         found = json.loads((data_folder / _NAME).read_text())
+        os.kill(int(found["pid"]), 0)
         return str(found["address"]), str(found["token"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -16,14 +16,19 @@ from assistant.api.metrics import CONTENT_TYPE, Metrics
 from assistant.engine.live import LiveAssistant
 from feedback_db.api_keys import Scope
 
-_PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip")
+_PROXIED = ("forwarded", "via", "x-client-ip", "x-real-ip")  # and all that begins with x-forwarded
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Probes:
     """Answers whether the process lives, whether it can reply, and what it has done."""
 
-    def __init__(self, live: LiveAssistant, metrics: Metrics, keys: KeyRing, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, live: LiveAssistant, metrics: Metrics, keys: KeyRing, *, trusts_this_machine: bool, clock: Callable[[], datetime]
+    ) -> None:
+        """Tell the figures to this machine without a key only where nothing is known to stand in front."""
         self._live, self._metrics, self._keys, self._clock = live, metrics, keys, clock
+        self._trusts_this_machine = trusts_this_machine
 
     def list_routes(self) -> list[Route]:
         """Return the routes."""
@@ -44,7 +49,7 @@ class Probes:
 
     async def _tell_metrics(self, request: Request) -> Response:
         try:
-            if not _is_of_this_machine(request):
+            if not (self._trusts_this_machine and _is_of_this_machine(request)):
                 await admit(self._keys, request.headers, Scope.ADMIN, now=self._clock())
         except ApiError as refused:
             return refused.answer()
@@ -52,8 +57,10 @@ class Probes:
 
 
 def _is_of_this_machine(request: Request) -> bool:
-    """Say whether a request began on this machine; what a proxy on it passes on did not."""
-    if request.client is None or any(name in request.headers for name in _PROXIED):
+    """Say whether a request began on this machine; what a proxy on it passes on did not, where the proxy says so or keeps the name."""
+    if request.client is None or any(name in _PROXIED or name.startswith("x-forwarded") for name in request.headers):
+        return False
+    if request.url.hostname not in _LOOPBACK_NAMES:
         return False
     try:
         return ipaddress.ip_address(request.client.host).is_loopback

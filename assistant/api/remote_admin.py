@@ -16,14 +16,16 @@ from feedback_db.training_records import RunEvent
 Publish = Callable[[str, float | None], None]  # is told what is done, and how much of that as a share
 _PAUSE_S = 0.5
 _TIMEOUT_S = 30.0
+_PATIENCE_S = 120.0  # how long a run may go without news, or without an Errata that tells
 
 
 class RemoteAdmin:
     """Asks one Errata by its address with an admin's key. Use as a context manager."""
 
     def __init__(self, address: str, token: str) -> None:
+        shown = token if token.isascii() and token.isprintable() and token else "none"  # anything else is no key, and no header
         self._http = httpx.Client(
-            base_url=f"{address.rstrip('/')}/v1/admin", headers={"authorization": f"Bearer {token}"}, timeout=_TIMEOUT_S, trust_env=False
+            base_url=f"{address.rstrip('/')}/v1/admin", headers={"authorization": f"Bearer {shown}"}, timeout=_TIMEOUT_S, trust_env=False
         )
 
     def __enter__(self) -> "RemoteAdmin":
@@ -35,10 +37,10 @@ class RemoteAdmin:
         self._http.close()
 
     def is_reachable(self) -> bool:
-        """Say whether something answers there."""
+        """Say whether Errata answers there."""
         try:
-            self._http.get("/status")
-        except httpx.TransportError:
+            self.read_state()
+        except RemoteError:
             return False
         return True
 
@@ -96,17 +98,21 @@ class RemoteAdmin:
 
     def _follow_run(self, run_id: str, publish: Publish) -> dict[str, Any]:
         """Tell of each event of a run, and return the run once it has ended; a connection that breaks is made anew."""
-        last = 0
+        last, until = 0, time.monotonic() + _PATIENCE_S
         while True:
             try:
                 with self._http.stream("GET", f"/runs/{run_id}/events", headers={"last-event-id": str(last)}) as stream:
+                    if stream.is_error:
+                        raise RemoteError(str(self._http.base_url), f"it answers {stream.status_code} to who follows a run.")
                     for name, told in _read_events(stream.iter_lines()):
                         if name == "end":
                             return told
-                        last = told["number"]
+                        last, until = told["number"], time.monotonic() + _PATIENCE_S
                         publish(*tell_event(_read_event(told)))
-            except httpx.TransportError:
-                self._ask("GET", f"/runs/{run_id}")  # it says so if nobody is there any more
+            except httpx.TransportError as error:
+                if time.monotonic() > until:
+                    raise RemoteError(str(self._http.base_url), str(error) or type(error).__name__) from error
+            time.sleep(_PAUSE_S)
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
@@ -117,8 +123,20 @@ class RemoteAdmin:
         if not isinstance(told, dict):
             raise RemoteError(str(self._http.base_url), "an answer that is none of Errata's")
         if answer.is_error:
-            raise RemoteError(str(self._http.base_url), str(told.get("error", {}).get("message", answer.status_code)))
-        return told
+            fault = told.get("error")
+            raise RemoteError(str(self._http.base_url), str(fault["message"] if isinstance(fault, dict) else answer.status_code))
+        return _Told(str(self._http.base_url), told)
+
+
+class _Told(dict[str, Any]):
+    """What an Errata has told; what it should have told and has not is an error in a sentence."""
+
+    def __init__(self, address: str, told: dict[str, Any]) -> None:
+        super().__init__(told)
+        self._address = address
+
+    def __missing__(self, name: str) -> Any:
+        raise RemoteError(self._address, f"an answer without '{name}', which is none of Errata's.")
 
 
 def _read_event(told: dict[str, Any]) -> RunEvent:

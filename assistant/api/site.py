@@ -12,12 +12,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from assistant.api.door import Door
-from assistant.api.errors import ApiError, explain
+from assistant.api.errors import ApiError, explain, fail
 from assistant.api.keys import KeyRing
 from assistant.errors import AssistantError
 from feedback_db.errors import FeedbackError
 
-_CLIENTS_SEND = ("authorization", "content-type", "idempotency-key", "last-event-id")
 _CLIENTS_READ = ("retry-after", "x-errata-version")
 
 
@@ -36,11 +35,10 @@ def build_api(
     api.add_exception_handler(FeedbackError, _answer)
     api.add_exception_handler(RequestValidationError, _answer)
     api.add_exception_handler(HTTPException, _answer)
+    api.add_exception_handler(Exception, _answer_any)
     door: ASGIApp = Door(api, keys, clock=clock)
     if origins:
-        door = CORSMiddleware(
-            door, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=_CLIENTS_SEND, expose_headers=_CLIENTS_READ
-        )
+        door = CORSMiddleware(door, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=_CLIENTS_READ)
     return api, door
 
 
@@ -57,9 +55,16 @@ def _answer(_: Request, error: Exception) -> Response:
     return ApiError(error.status_code, message, code="not_found" if error.status_code == 404 else "invalid_request").answer()
 
 
+def _answer_any(_: Request, __: Exception) -> Response:
+    """Answer what nobody has thought of; the server logs it."""
+    return fail().answer()
+
+
 def _name_fault(error: RequestValidationError) -> ApiError:
     """Name the first thing that is wrong with a request, and where."""
     fault = error.errors()[0]
+    if fault["type"] == "json_invalid":
+        return ApiError(400, "Expected JSON. Found a body that is none.", code="invalid_json")
     place = [str(part) for part in fault["loc"] if part not in {"body", "query", "path"} and not str(part).startswith("list[")]
     param = ".".join(place) or None
     found = f" Found {fault['input']!r:.60}." if not isinstance(fault.get("input"), dict | list | bytes) else ""

@@ -234,6 +234,15 @@ class LiveAssistant:
                 swaps=self._meter.swaps,
             )
 
+    def check_room(self) -> None:
+        """See whether a reply could be asked for now, before anything is done for it.
+
+        Raises:
+            QueueFullError: too many replies wait already; says when to try again.
+        """
+        with self._changed:
+            self._check_queue()
+
     def totals(self) -> Totals:
         """Return what was done since the start."""
         with self._changed:

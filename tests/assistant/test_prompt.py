@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 from assistant.prompt import add_reference, build_messages, trim_history
 
 
@@ -18,6 +20,20 @@ def test_passages_stand_before_the_question_in_the_users_message() -> None:
 
 def test_without_passages_the_question_stays_as_it_is() -> None:
     assert add_reference([], "When?") == "When?"
+
+
+def test_a_history_however_long_is_cut_after_a_few_counts() -> None:
+    counted: list[int] = []
+
+    def count(kept: Sequence[tuple[str, str]]) -> int:
+        counted.append(len(kept))
+        return 20 * len(kept)
+
+    history = [(str(number), "x") for number in range(100_000)]
+    assert trim_history(history, token_budget=1000, count_tokens=count) == history[-50:]
+    assert len(counted) < 15
+    assert max(counted) <= 1000
+    assert trim_history([("a" * 10_000_000, "b")], token_budget=1000, count_tokens=count) == []
 
 
 def test_history_is_trimmed_by_whole_turns_oldest_first() -> None:

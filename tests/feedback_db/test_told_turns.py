@@ -100,6 +100,15 @@ def test_asked_again_is_a_turn_in_the_place_of_the_last(db: Database) -> None:
     assert list_said(db, again) == [HI, ("where?", "There.")]
 
 
+def test_another_question_after_less_than_was_said_replaces_nothing(db: Database) -> None:
+    shop = Program(db)
+    first = shop.ask([HI], chat_id="c")
+    other = shop.ask([WHERE], chat_id="c")
+    assert (other.conversation_id, other.replaces, other.told_history) == (first.conversation_id, None, ())
+    assert examples.list_history(db.read(), other.id) == []
+    assert shop.ask([WHERE, WHEN], chat_id="c").told_history is None
+
+
 def test_after_a_failed_reply_the_chat_goes_on(db: Database) -> None:
     shop = Program(db)
     shop.ask([HI], chat_id="c", state=TurnState.FAILED)

@@ -1,6 +1,7 @@
 """OpenAI's own client against a running server."""
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,18 @@ def test_who_goes_away_from_a_whole_reply_ends_it(served: Served, client: OpenAI
             return
         waited.wait(0.05)
     raise AssertionError("the reply went on")
+
+
+def test_a_key_that_is_revoked_ends_what_it_has_begun(served: Served) -> None:
+    token = served.make_key(Scope.CHAT, name="revoked at work")
+    key = served.site.keys.find(token, now=datetime.now(UTC))
+    assert key is not None
+    with OpenAI(base_url=f"{served.address}/v1", api_key=token, max_retries=0) as shop:
+        stream = shop.chat.completions.create(model="support", messages=HI, stream=True, max_tokens=480, stop=[])
+        first = next(iter(stream))
+        served.site.keys.revoke(key.id, actor=key.made_by, now=datetime.now(UTC))
+        list(stream)
+    assert wait_for_turn(served, first.id).state in {TurnState.STOPPED, TurnState.COMPLETE}
 
 
 def test_a_revoked_key_opens_nothing_any_more(served: Served) -> None:

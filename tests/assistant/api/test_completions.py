@@ -4,22 +4,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from assistant.api.completion_request import Asked
-from assistant.api.completions import Completions
+from assistant.api.completions import ClientSystem, Completions
 from assistant.api.errors import ApiError
 from assistant.engine.adapter_files import verify_adapter
 from assistant.engine.base_model import BaseModel, load_base_model
 from assistant.engine.live import LiveAssistant, make_bare_release
 from assistant.engine.reply import Sampling
-from assistant.errors import AssistantClosedError, SamplingError
+from assistant.errors import AssistantClosedError, QueueFullError, SamplingError
 from assistant.hot_swap import deploy_base
 from feedback_db import api_keys, conversations, people, releases
 from feedback_db.api_keys import ApiKey, Scope
 from feedback_db.database import Database
-from feedback_db.errors import HostileTextError
+from feedback_db.errors import HostileTextError, TextTooLongError
 from feedback_db.records import ApiKeyId, PersonId, Role, Turn, TurnState
 from feedback_db.told_turns import Context
 from feedback_db.training_records import Release
@@ -67,7 +68,10 @@ def key(db: Database) -> ApiKey:
 
 @pytest.fixture
 def open_completions(db: Database, live: LiveAssistant, tmp_path: Path) -> Callable[..., Completions]:
-    return lambda client_system="append": Completions(db, live, runs_folder=tmp_path / "runs", client_system=client_system)
+    def make(client_system: ClientSystem = "append", *, most_a_key: int = 32) -> Completions:
+        return Completions(db, live, runs_folder=tmp_path / "runs", client_system=client_system, most_a_key=most_a_key)
+
+    return make
 
 
 def finish(completions: Completions, key: ApiKey, asked: Asked = ASKED) -> Turn:
@@ -119,10 +123,40 @@ def test_hostile_text_is_refused_wherever_it_comes_from(
     completions = open_completions(client_system)
     hostile = "a\u202eb"
     context = ASKED.context
-    told = [replace(context, system=hostile), replace(context, history=((hostile, "x"),)), replace(context, history=(("x", hostile),))]
-    for asked in (replace(ASKED, message=hostile), *(replace(ASKED, context=one) for one in told)):
+    told = [replace(context, system=hostile), replace(context, history=((hostile, "x"),))]
+    for asked in (replace(ASKED, message=hostile), replace(ASKED, user="<|im_end|>"), *(replace(ASKED, context=one) for one in told)):
         with pytest.raises(HostileTextError):
             completions.begin(key, asked, now=NOW)
+
+
+def test_a_reply_is_told_back_as_it_was_whatever_it_holds(open_completions: Callable[..., Completions], key: ApiKey) -> None:
+    first = finish(open_completions(), key)
+    context = replace(ASKED.context, history=((first.user_message, f"{first.reply}\u0002 <|im_end|>"),))
+    turn = finish(open_completions(), key, replace(ASKED, message="and?", context=context))
+    assert turn.told_history == context.history
+    with pytest.raises(TextTooLongError):
+        open_completions().begin(key, replace(ASKED, context=replace(context, history=(("x", "y" * 32_001),))), now=NOW)
+
+
+def test_one_key_takes_no_more_than_its_places(open_completions: Callable[..., Completions], key: ApiKey) -> None:
+    completions = open_completions(most_a_key=1)
+    first = completions.begin(key, replace(ASKED, sampling={"max_tokens": 400}), now=NOW)
+    with pytest.raises(QueueFullError):
+        completions.begin(key, ASKED, now=NOW)
+    completions.end(first)
+    finish(completions, key)
+
+
+def test_a_reply_that_two_end_at_once_is_logged_once(open_completions: Callable[..., Completions], db: Database, key: ApiKey) -> None:
+    completions = open_completions()
+    for _ in range(20):
+        completion = completions.begin(key, ASKED, now=NOW)
+        threads = [Thread(target=completions.end, args=[completion]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert db.read().execute("SELECT count(*) FROM turns").fetchone()[0] == 20
 
 
 def test_a_number_that_nobody_can_choose_by_is_refused(open_completions: Callable[..., Completions], key: ApiKey) -> None:

@@ -112,6 +112,15 @@ def test_another_programs_name_of_a_reply_is_not_found(start_program: Callable[[
     assert program.say("rating", True, **{**named, "chat_id": "c2"}).status_code == 404
 
 
+def test_nobody_else_gives_the_users_word_on_training(program: Program) -> None:
+    refused = program.say("demonstration", "Right.", tags={"user": "agent 7", "consent": "true"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tags.consent")
+    for _ in range(2):
+        assert program.say("rating", True, tags={"consent": "false"}).status_code == 200
+    rows = program.db.read().execute("SELECT given FROM consents WHERE conversation_id = ?", [program.turn.conversation_id])
+    assert [row["given"] for row in rows] == [0]
+
+
 def test_a_demonstration_is_his_whom_the_program_names(program: Program) -> None:
     program.say("demonstration", "The right one.", tags={"user": "agent 7"})
     (correction,) = program.list_corrections()
@@ -161,6 +170,8 @@ def test_another_programs_reply_is_not_found(start_program: Callable[[], Program
         ("rating", [True], {}),
         ("comment", 1, {}),
         ("comment", "", {}),
+        ("comment", [], {}),
+        ("rating", True, {"tags": {"user": "a\nb"}}),
         ("demonstration", {"text": "x"}, {}),
         ("demonstration", "a\u202eb", {}),
         ("demonstration", "x" * 8001, {}),

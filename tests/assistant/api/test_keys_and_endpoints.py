@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import combinations
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -12,6 +13,7 @@ from starlette.routing import Mount
 from assistant.api.door import MOST_BODY_BYTES, find_scope
 from feedback_db import people
 from feedback_db.api_keys import Scope
+from feedback_db.errors import DiskFullError
 from feedback_db.records import Person
 from tests.assistant.api.conftest import Served
 
@@ -132,6 +134,39 @@ def test_what_is_no_request_gets_a_sentence(served: Served, http: httpx.Client, 
     assert refused.json()["error"]["message"]
 
 
+def test_half_characters_and_huge_numbers_are_no_faults_of_ours(served: Served, http: httpx.Client) -> None:
+    headers = {"authorization": f"Bearer {served.make_key(*Scope)}", "content-type": "application/json"}
+    hi = b'"messages": [{"role": "user", "content": "hi \\ud800"}], "max_tokens": 1'
+    assert http.post("/chat/completions", content=b'{"model": "x\\ud800", ' + hi + b"}", headers=headers).status_code == 404
+    told = b'{"model": "support", "metadata": {"consent": "true", "consent_wording": "\\ud800", "chat_id": "\\ud83d\\ude00"}, ' + hi + b"}"
+    assert http.post("/chat/completions", content=told, headers=headers).status_code == 200
+    for path in ("/admin/requests/99999999999999999999", "/admin/versions/99999999999999999999"):
+        assert http.get(path, headers=headers).status_code == 400
+
+
+def test_a_use_that_cannot_be_noted_refuses_nobody(served: Served, http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = {"authorization": f"Bearer {served.make_key(Scope.CHAT)}"}
+
+    def refuse() -> None:
+        raise DiskFullError(Path("/secret/place"))
+
+    monkeypatch.setattr(served.site.errata.db, "write", refuse)
+    assert http.get("/models", headers=headers).status_code == 200
+    body = {"model": "support", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
+    refused = http.post("/chat/completions", json=body, headers=headers)
+    assert (refused.status_code, "/secret" in refused.text) == (503, False)
+    streamed = http.post("/chat/completions", json={**body, "stream": True}, headers=headers)
+    assert '"error":' in streamed.text
+    assert streamed.text.endswith("data: [DONE]\n\n")
+
+
+def test_a_long_chat_is_answered_soon_and_keeps_nobody_waiting(served: Served, http: httpx.Client) -> None:
+    headers = {"authorization": f"Bearer {served.make_key(Scope.CHAT)}"}
+    said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}] * 5000
+    body = {"model": "support", "messages": [*said, {"role": "user", "content": "x"}], "max_tokens": 1}
+    assert http.post("/chat/completions", json=body, headers=headers, timeout=20).status_code == 200
+
+
 def test_no_other_site_may_ask_from_a_browser(served: Served, http: httpx.Client) -> None:
     headers = {"origin": "https://evil.example", "access-control-request-method": "POST"}
     answer = http.options("/chat/completions", headers=headers)
@@ -149,6 +184,8 @@ def test_the_figures_are_for_this_machine_and_for_admins(served: Served) -> None
     families = {family.name: family.type for family in text_string_to_metric_families(told.text)}
     assert families["errata_first_token_seconds"] == "histogram"
     assert {"errata_replies", "errata_tokens", "errata_swaps", "errata_runs", "errata_review_queue"} <= set(families)
+    for passed_on in ({"via": "1.1 proxy"}, {"x-forwarded-proto": "https"}, {"host": "support.example"}):
+        assert httpx.get(address, headers=passed_on).status_code in {401, 421}
     proxied = {"x-forwarded-for": "203.0.113.7"}
     assert httpx.get(address, headers=proxied).status_code == 401
     for scope, status in ((Scope.CHAT, 403), (Scope.ADMIN, 200)):

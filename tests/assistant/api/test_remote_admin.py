@@ -77,6 +77,13 @@ def test_who_is_not_there_or_not_let_in_is_told(served: Served) -> None:
         chat.read_state()
 
 
+def test_who_is_answered_by_something_else_is_told_so(served: Served) -> None:
+    with RemoteAdmin(served.address, "é") as nobody, pytest.raises(RemoteError, match="Expected a key"):
+        nobody.read_state()
+    with RemoteAdmin(served.address, served.make_key(Scope.CHAT)) as chat, pytest.raises(RemoteError, match="403"):
+        chat._follow_run("r1", lambda what, share: None)
+
+
 def test_the_operators_token_opens_what_an_admin_may(served: Served, trained: Release) -> None:
     with RemoteAdmin(served.address, served.site.keys.operator_token) as operator:
         operator.promote(trained.version, "by hand")
@@ -93,5 +100,7 @@ def test_the_operators_file_is_its_owners_and_gone_at_the_end(tmp_path: Path) ->
         assert (tmp_path / "operator.json").stat().st_mode & 0o777 == 0o600
         assert read_operator_file(tmp_path) == ("http://localhost:1", "t")
     assert read_operator_file(tmp_path) is None
+    (tmp_path / "operator.json").write_text('{"address": "x", "token": "t", "pid": 999999999}')
+    assert read_operator_file(tmp_path) is None, "whoever left it is gone"
     (tmp_path / "operator.json").write_text("[]")
     assert read_operator_file(tmp_path) is None
