@@ -4,6 +4,8 @@ import asyncio
 import importlib.util
 import re
 import sys
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -16,6 +18,12 @@ from assistant.api.feedback import FeedbackRequest
 FUNCTIONS = Path(__file__).parents[2] / "docs" / "open_webui"
 ANN: dict[str, Any] = {"id": "ann", "email": "ann@example.com"}
 QUESTION: dict[str, Any] = {"model": "support", "messages": [{"role": "user", "content": "How long?"}]}
+
+
+def run(told: Coroutine[Any, Any, Any]) -> Any:
+    """Return what a coroutine returns, in a thread of its own: a browser of other tests may have a loop running in this one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, told).result()
 
 
 def load(name: str) -> ModuleType:
@@ -44,7 +52,7 @@ def mark(body: dict[str, Any], *, consent: str = "who agrees", chat_id: str = "c
     found.valves = found.Valves(consent=consent)
     user = ANN if agrees is None else {**ANN, "valves": SimpleNamespace(may_learn=agrees)}
     model = {"id": body["model"], "info": {"base_model_id": base or None}}
-    return asyncio.run(found.inlet(body, user, {"chat_id": chat_id, "message_id": "m1"}, model))
+    return run(found.inlet(body, user, {"chat_id": chat_id, "message_id": "m1"}, model))
 
 
 @pytest.mark.parametrize("name", ["errata_filter", "errata_correct", "errata_ratings"])
