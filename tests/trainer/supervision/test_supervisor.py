@@ -228,6 +228,26 @@ def test_a_trainer_that_somebody_else_ends_is_resumed(db: Database, start: Calla
     check_true_end(db)
 
 
+def test_a_trainer_that_is_ended_with_its_host_is_resumed_by_the_next_supervisor(db: Database, start: Callable[..., Supervisor]) -> None:
+    approve_all(db)
+    ask(db, RequestKind.TRAIN)
+    first = start("wait")
+    trainer = wait_for_trainer(db, first)
+    assert first.end_trainer(wait_s=30)
+    first.stop()
+    assert not trainer.is_running()
+    assert last_run(db).state is RunState.RUNNING, "it is only put off"
+    second = start("wait")
+    tick_until(second, lambda: last_run(db).attempt == 2)
+    (db.path.parent / "runs" / "go").touch()
+    tick_until(second, lambda: has_ended(db))
+    check_true_end(db)
+
+
+def test_without_a_trainer_there_is_none_to_end(db: Database, start: Callable[..., Supervisor]) -> None:
+    assert start("wait").end_trainer(wait_s=0)
+
+
 def test_a_cancelled_run_ends_and_makes_no_release(db: Database, start: Callable[..., Supervisor]) -> None:
     approve_all(db)
     ask(db, RequestKind.TRAIN)
