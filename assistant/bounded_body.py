@@ -24,6 +24,11 @@ async def receive_bounded(headers: Headers, receive: Receive, *, most_bytes: int
         goes_on = message["type"] == "http.request" and message.get("more_body", False)
         if len(body) > most_bytes:
             raise BodyTooLongError
+    return replay(bytes(body), receive), bytes(body)
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """Return what tells a body that was taken in, and then goes on with what comes after it."""
     told = False
 
     async def tell_again() -> Message:
@@ -31,6 +36,6 @@ async def receive_bounded(headers: Headers, receive: Receive, *, most_bytes: int
         if told:
             return await receive()
         told = True
-        return {"type": "http.request", "body": bytes(body), "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
-    return tell_again, bytes(body)
+    return tell_again

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from assistant.api.admin_view import describe_release, describe_run, describe_state
+from assistant.api.admin_view import describe_release, describe_run, describe_state, summarise_training
 from assistant.api.keys import OPERATOR
 from assistant.settings import Settings
 from feedback_db import people, releases, requests, runs
@@ -41,15 +41,8 @@ class LocalAdmin:
             errata.hot_swap.sync_once(now=datetime.now(UTC))
             reader = errata.db.read()
             run = next((run for run in runs.list_runs(reader) if run.id not in before), None)
-            told = None if run is None else describe_run(reader, run)
-            return {
-                "outcome": requests.find_request(reader, request.id).outcome,
-                "run": None if told is None else told["id"],
-                "state": None if told is None else told["state"],
-                "error": None if told is None else told["error"],
-                "reasons": [] if told is None or told["verdict"] is None else told["verdict"]["reasons"],
-                "live": errata.live.status().version,
-            }
+            outcome = requests.find_request(reader, request.id).outcome
+            return summarise_training(outcome, None if run is None else describe_run(reader, run), live=errata.live.status().version)
 
     def promote(self, version: int, reason: str) -> str:
         """Put a version live; return a sentence that says what comes of it."""

@@ -1,5 +1,6 @@
 """What a program or the command line is told of versions, runs and the schedule: plain values by their names."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,19 @@ def describe_run(reader: Reader, run: Run) -> dict[str, Any]:
     told = {name: value for name, value in asdict(run).items() if name not in {"pid", "process_started_at", "recipe"}}
     verdict = None if report is None else {"decision": report.verdict.kind.value, "reasons": list(report.verdict.reasons)}
     return {**told, "version": version, "verdict": verdict}
+
+
+def summarise_training(outcome: str | None, run: Mapping[str, Any] | None, *, live: int | None) -> dict[str, Any]:
+    """Return what came of a wish to train: `run` is the described run, None where none was started."""
+    verdict = None if run is None else run["verdict"]
+    return {
+        "outcome": outcome,
+        "run": None if run is None else run["id"],
+        "state": None if run is None else run["state"],
+        "error": None if run is None else run["error"],
+        "reasons": [] if verdict is None else verdict["reasons"],
+        "live": live,
+    }
 
 
 def describe_event(event: RunEvent) -> dict[str, Any]:

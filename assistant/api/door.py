@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from assistant.api.errors import ApiError, explain
 from assistant.api.keys import KeyRing
-from assistant.bounded_body import BodyTooLongError, receive_bounded
+from assistant.bounded_body import BodyTooLongError, receive_bounded, replay
 from assistant.errors import AssistantError
 from assistant.plain_text import mend_surrogates
 from feedback_db.api_keys import ApiKey
@@ -41,7 +41,7 @@ class Door:
             key = await admit(self._keys, headers, needed, now=self._clock())
             told_again, body = await receive_bounded(headers, receive, most_bytes=MOST_BODY_BYTES)
             if _SURROGATE in body.lower():
-                told_again = _replay(_mend(body), told_again)
+                told_again = replay(_mend(body), receive)
             valid = _While(self._keys, key, send, clock=self._clock)
             state = {**scope.get("state", {}), "key": key}
             shown = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
@@ -106,21 +106,6 @@ def _mend_value(value: object) -> object:
     if isinstance(value, list):
         return [_mend_value(one) for one in value]
     return {mend_surrogates(name): _mend_value(one) for name, one in value.items()} if isinstance(value, dict) else value
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return what tells another body in the place of the one that was read, and then what comes after it."""
-    is_told = False
-
-    async def tell() -> Message:
-        nonlocal is_told
-        message = await receive()
-        if is_told:
-            return message
-        is_told = True
-        return {**message, "body": body}
-
-    return tell
 
 
 def find_scope(path: str) -> KeyScope:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from assistant.api.admin_view import summarise_training
 from assistant.errors import RemoteError
 from feedback_db.runs import tell_event
 from feedback_db.training_records import RunEvent
@@ -58,15 +59,7 @@ class RemoteAdmin:
         run = next((run for run in self.list_runs() if run["id"] not in before), None)
         if run is not None:
             run = self._follow_run(run["id"], publish)
-        verdict = None if run is None else run["verdict"]
-        return {
-            "outcome": asked["outcome"],
-            "run": None if run is None else run["id"],
-            "state": None if run is None else run["state"],
-            "error": None if run is None else run["error"],
-            "reasons": [] if verdict is None else verdict["reasons"],
-            "live": self._ask("GET", "/status")["served"],
-        }
+        return summarise_training(asked["outcome"], run, live=self.read_state()["served"])
 
     def promote(self, version: int, reason: str) -> str:
         """Put a version live; return a sentence that says what came of it."""
